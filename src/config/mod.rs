@@ -1,0 +1,206 @@
+//! The configuration: text in, a valid [`Config`] out, or errors that name file, line,
+//! key and what is allowed.
+
+use crate::mail::Address;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Everything that `relay.toml` says, defaults filled in, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The name in the greeting, in EHLO and in trace headers.
+    pub hostname: String,
+    /// SMTP listeners, at least one.
+    pub listen: Vec<Listen>,
+    /// The server's certificate; none: a self-signed pair is made in the spool.
+    pub tls: Option<TlsFiles>,
+    /// The durable queue.
+    pub spool: SpoolConfig,
+    /// Bounds on what a client may ask for.
+    pub limits: Limits,
+    /// The domains whose mail is taken, at least one; names in lower case.
+    pub domains: Vec<Domain>,
+    /// How held mail is delivered.
+    pub release: Release,
+    /// The control socket.
+    pub control: Control,
+    /// The log.
+    pub log: Log,
+}
+
+/// `[[listen]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// `none`, `starttls` or `implicit`.
+    pub tls: ListenTls,
+}
+
+/// How a listener speaks TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListenTls {
+    /// Not at all.
+    None,
+    /// After STARTTLS (RFC 3207).
+    Starttls,
+    /// From the first byte (RFC 8314).
+    Implicit,
+}
+
+/// `[tls]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// PEM, the server's certificate first, then the chain.
+    pub certificate: PathBuf,
+    /// PEM, PKCS#8, PKCS#1 or SEC1.
+    pub private_key: PathBuf,
+}
+
+/// `[spool]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpoolConfig {
+    /// Its directory.
+    pub path: PathBuf,
+    /// How long the bytes of delivered messages stay. Default 7 days.
+    pub retain_delivered: Duration,
+    /// How long the records of finished messages stay. Default 90 days.
+    pub retain_records: Duration,
+    /// Free bytes below which mail is refused with 452. Default 2 GiB.
+    pub min_free_bytes: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Largest message in bytes. Default 50 MiB.
+    pub message_size_bytes: u64,
+    /// Connections at once. Default 1000.
+    pub connections: usize,
+    /// Connections at once from one address (IPv6: from one /64). Default 50.
+    pub connections_per_ip: usize,
+    /// Recipients in one transaction; not below 100 (RFC 5321 §4.5.3.1.8). Default 1000.
+    pub recipients: usize,
+    /// How long to wait for a command or for the next data. Default 5 min (RFC 5321
+    /// §4.5.3.2.7).
+    pub command_timeout: Duration,
+    /// Refused or unknown commands in one session before it is closed with 421. Default 20.
+    pub errors: usize,
+}
+
+/// `[[domain]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Which recipients it has.
+    pub recipients: Recipients,
+    /// The new server.
+    pub destination: Destination,
+}
+
+/// Which recipients a domain takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Recipients {
+    /// All.
+    Any,
+    /// Those listed in a file, one address or `@domain` a line.
+    File(PathBuf),
+}
+
+/// Where a domain's mail is released to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// Name or address.
+    pub host: String,
+    /// Default 25.
+    pub port: u16,
+    /// Default SMTP.
+    pub protocol: DestinationProtocol,
+    /// Default opportunistic.
+    pub tls: DestinationTls,
+    /// Connections at once. Default 20.
+    pub connections: usize,
+}
+
+/// How the destination is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationProtocol {
+    /// RFC 5321.
+    Smtp,
+    /// RFC 2033: a reply for each recipient after end-of-data.
+    Lmtp,
+}
+
+/// TLS towards the destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationTls {
+    /// Never.
+    None,
+    /// STARTTLS where offered, with any certificate (RFC 7435).
+    Opportunistic,
+    /// STARTTLS or nothing, with any certificate.
+    Required,
+    /// STARTTLS or nothing, with a certificate of a known authority for the host's name.
+    Verified,
+}
+
+/// `[release]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Release {
+    /// First wait of a deferred mailbox; doubles up to `retry_max`. Default 30 s.
+    pub retry_min: Duration,
+    /// Longest wait. Default 30 min.
+    pub retry_max: Duration,
+    /// What happens to a delivery that is in doubt. Default resend.
+    pub in_doubt: InDoubtPolicy,
+    /// How long a delivery stays in doubt before that. Default 5 min.
+    pub in_doubt_after: Duration,
+    /// Deliveries refused for good in a row that pause the domain. Default 10.
+    pub stop_after_refusals: usize,
+}
+
+/// `release.in_doubt`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InDoubtPolicy {
+    /// Send again: perhaps twice there, never lost.
+    Resend,
+    /// Park for a person to decide.
+    Park,
+}
+
+/// `[control]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// The Unix socket, mode 0600.
+    pub socket: PathBuf,
+}
+
+/// `[log]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// What stands before the `/` in a log line's tag. Default `postfix-relay`.
+    pub syslog_name: String,
+}
+
+/// Kept for the types above: where a message for plain `postmaster` goes (RFC 5321 §4.1.1.3).
+#[must_use]
+pub fn postmaster(domains: &[Domain]) -> Option<Address> {
+    let first = domains.first()?;
+    Address::parse(&format!("postmaster@{}", first.name)).ok()
+}
+
+/// Addresses are compared whole for IPv4 and by /64 for IPv6 where clients are counted.
+#[must_use]
+pub fn client_network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+        v4 => v4,
+    }
+}

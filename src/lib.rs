@@ -1,0 +1,18 @@
+//! `relay` holds a domain's mail durably while its server is being replaced, then
+//! releases it to the new server in the order in which it arrived.
+//!
+//! Data flows one way: `net` -> `smtp` -> `receive` -> [`spool`] -> `release`
+//! -> `net`. [`mail`] and `smtp` are leaves that know no socket, no clock and no
+//! storage; [`spool`] knows neither SMTP nor the network; `release` does not know
+//! `receive`. `tests/arrows.rs` checks these arrows.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+pub mod config;
+pub mod log;
+pub mod mail;
+pub mod spool;

@@ -1,0 +1,14 @@
+//! Plain values that every other module speaks of: addresses, envelopes, queue ids,
+//! digests and the trace header. Nothing here does I/O or reads a clock.
+
+mod address;
+mod digest;
+mod envelope;
+mod queue_id;
+mod trace;
+
+pub use address::{Address, AddressError, Lane, ReversePath};
+pub use digest::{Digest, Digester};
+pub use envelope::{BodyKind, Client, DeliveryId, Envelope, Protocol, Recipient, Ret};
+pub use queue_id::{QueueId, QueueIdError};
+pub use trace::received;

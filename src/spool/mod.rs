@@ -1,0 +1,156 @@
+//! The durable queue, seen from outside: what a message and a delivery are on disk, and
+//! what may be asked of them.
+//!
+//! [`Spool`] is a queue, not a key-value store: begin a message, append to it, commit it
+//! for a [`Receipt`]; walk deliveries by domain and order; move a delivery from one
+//! state to the next; count. Every call is all or nothing, and whatever a call has
+//! answered is on stable storage. The embedded engine stands in [`rocks`]; a replicated
+//! one can stand beside it, so nothing of an engine shows here.
+
+mod error;
+mod model;
+mod receipt;
+
+pub use error::SpoolError;
+pub use model::*;
+pub use receipt::Receipt;
+
+use crate::mail::{DeliveryId, Digest, Envelope, Lane, QueueId};
+use std::{future::Future, pin::Pin};
+use tokio::sync::broadcast;
+
+/// What an asynchronous call of the spool returns.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SpoolError>> + Send + 'a>>;
+
+/// The durable queue. All methods may be called from any task.
+pub trait Spool: Send + Sync + 'static {
+    /// Begins a message. Dropping the draft leaves nothing behind.
+    fn begin(&self) -> Box<dyn Draft>;
+
+    /// Whether a message of `bytes` would be taken now.
+    ///
+    /// # Errors
+    /// [`SpoolError::Full`] below the free space asked for; [`SpoolError::Failed`] after
+    /// a failed write. Both mean: try again later.
+    fn admit(&self, bytes: u64) -> Result<(), SpoolError>;
+
+    /// Makes each of these names known, in phase `hold` if it is new.
+    fn add_domains(&self, names: Vec<String>) -> Answer<'_, ()>;
+
+    /// Every domain with its phase and counters, by name. Answered from memory.
+    fn domains(&self) -> Vec<DomainStatus>;
+
+    /// One domain. Answered from memory.
+    fn domain(&self, name: &str) -> Option<DomainStatus> {
+        self.domains()
+            .into_iter()
+            .find(|domain| domain.name == name)
+    }
+
+    /// Carries out an operator's order on a domain.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownDomain`].
+    fn command(
+        &self,
+        domain: String,
+        command: DomainCommand,
+        cause: Cause,
+    ) -> Answer<'_, DomainStatus>;
+
+    /// Moves deliveries on, each with its event. Every step is checked against the state
+    /// that the delivery is in ([`Step`] says from which states it may be taken); if one
+    /// does not fit, none is taken.
+    ///
+    /// # Errors
+    /// [`SpoolError::Conflict`] names the first delivery that a step does not fit.
+    fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, ()>;
+
+    /// A message's record, or nothing when there is none.
+    fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>>;
+
+    /// The exact bytes that the sender sent.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoBody`] when it was removed after its retention.
+    fn body(&self, id: QueueId) -> Answer<'_, Box<dyn Body>>;
+
+    /// The state of each of a message's deliveries, in the order of its recipients.
+    fn deliveries(&self, id: QueueId) -> Answer<'_, Vec<Delivery>>;
+
+    /// The history of a message's deliveries, oldest first.
+    fn events(&self, id: QueueId) -> Answer<'_, Vec<Event>>;
+
+    /// The history of a domain: phases, pauses, targets, oldest first.
+    fn domain_events(&self, domain: String) -> Answer<'_, Vec<DomainEvent>>;
+
+    /// Deliveries of a domain that are not at their end (waiting, deferred, in doubt or
+    /// parked), in arrival order, beginning behind `after`; at most `limit`.
+    fn unfinished(
+        &self,
+        domain: String,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Unfinished>>;
+
+    /// The same within one lane and without the parked ones, from its oldest up to and
+    /// including `until`.
+    fn lane(
+        &self,
+        domain: String,
+        lane: Lane,
+        after: Option<DeliveryId>,
+        until: DeliveryId,
+        limit: usize,
+    ) -> Answer<'_, Vec<Unfinished>>;
+
+    /// Message records in arrival order behind `after`, finished ones too; at most `limit`.
+    fn messages(&self, after: Option<QueueId>, limit: usize) -> Answer<'_, Vec<StoredMessage>>;
+
+    /// Removes bodies (and later records) whose retention has passed; at most `limit`
+    /// messages. Returns how many were removed.
+    fn purge(&self, now_ms: u64, limit: usize) -> Answer<'_, usize>;
+
+    /// Tells of what a release has to know. A receiver that lags behind must start over
+    /// from what is on disk.
+    fn subscribe(&self) -> broadcast::Receiver<Change>;
+
+    /// Stops taking writes, finishes those under way and closes the files. Idempotent.
+    fn close(&self) -> Answer<'_, ()>;
+}
+
+/// A message that is being received. It exists only for its session until committed.
+pub trait Draft: Send {
+    /// Takes the next bytes. Memory stays bounded whatever the message's size.
+    fn append<'a>(&'a mut self, bytes: &'a [u8]) -> Answer<'a, ()>;
+
+    /// Bytes taken so far.
+    fn size(&self) -> u64;
+
+    /// The first bytes, at least the first 16 KiB of a longer message.
+    fn head(&self) -> &[u8];
+
+    /// Puts message and envelope on stable storage, in one atomic write, and in the order
+    /// of the queue ids. Only then is there a receipt.
+    ///
+    /// # Errors
+    /// Any [`SpoolError`]; the sender must then get a 4xx. The message is absent, or
+    /// whole.
+    fn commit(self: Box<Self>, envelope: Envelope) -> Answer<'static, Receipt>;
+}
+
+/// A stored message's bytes, read in pieces.
+pub trait Body: Send {
+    /// The next piece, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`SpoolError::Corrupt`] in the place of the final `None` when the digest differs:
+    /// a caller that has not sent its end-of-data yet can still stop.
+    fn next(&mut self) -> Answer<'_, Option<Vec<u8>>>;
+
+    /// What the digest must be.
+    fn digest(&self) -> Digest;
+
+    /// Length in bytes.
+    fn size(&self) -> u64;
+}
