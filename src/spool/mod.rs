@@ -111,6 +111,15 @@ pub trait Spool: Send + Sync + 'static {
     /// messages. Returns how many were removed.
     fn purge(&self, now_ms: u64, limit: usize) -> Answer<'_, usize>;
 
+    /// Counts everything again from the records and compares: states with counters, the
+    /// order, bodies without a record; with `verify_bodies` also every body with its
+    /// digest. Changes nothing.
+    fn recount(&self, verify_bodies: bool) -> Answer<'_, Recount>;
+
+    /// Puts right what [`Spool::recount`] finds and what can be put right without losing
+    /// mail. Returns what was done, in words.
+    fn repair(&self) -> Answer<'_, Vec<String>>;
+
     /// Tells of what a release has to know. A receiver that lags behind must start over
     /// from what is on disk.
     fn subscribe(&self) -> broadcast::Receiver<Change>;

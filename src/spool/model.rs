@@ -446,6 +446,32 @@ pub struct DomainStatus {
     pub ledger: Ledger,
 }
 
+/// What a full recount of the spool found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recount {
+    /// Each domain's counters beside what the records say.
+    pub domains: Vec<RecountedDomain>,
+    /// Message records read.
+    pub messages: u64,
+    /// Deliveries read.
+    pub deliveries: u64,
+    /// Bodies whose digest was computed.
+    pub bodies_checked: u64,
+    /// Everything that is not as it must be, in words. Empty: all is well.
+    pub findings: Vec<String>,
+}
+
+/// A domain's counters beside what its records say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecountedDomain {
+    /// Its name.
+    pub name: String,
+    /// As kept with every write.
+    pub counters: Ledger,
+    /// As counted now.
+    pub recounted: Ledger,
+}
+
 /// Something that happened to a domain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DomainEvent {
