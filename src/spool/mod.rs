@@ -10,6 +10,8 @@
 mod error;
 mod model;
 mod receipt;
+#[cfg(feature = "engine")]
+pub mod rocks;
 
 pub use error::SpoolError;
 pub use model::*;
@@ -47,6 +49,9 @@ pub trait Spool: Send + Sync + 'static {
             .find(|domain| domain.name == name)
     }
 
+    /// When the oldest unfinished message of a domain arrived, milliseconds since 1970.
+    fn oldest(&self, domain: String) -> Answer<'_, Option<u64>>;
+
     /// Carries out an operator's order on a domain.
     ///
     /// # Errors
@@ -60,11 +65,12 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Moves deliveries on, each with its event. Every step is checked against the state
     /// that the delivery is in ([`Step`] says from which states it may be taken); if one
-    /// does not fit, none is taken.
+    /// does not fit, none is taken. Returns the messages whose last delivery came to its
+    /// end with these steps.
     ///
     /// # Errors
     /// [`SpoolError::Conflict`] names the first delivery that a step does not fit.
-    fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, ()>;
+    fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>>;
 
     /// A message's record, or nothing when there is none.
     fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>>;

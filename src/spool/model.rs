@@ -440,8 +440,6 @@ pub struct DomainStatus {
     pub to: Option<String>,
     /// When mail for it last arrived, milliseconds since 1970; 0 for never.
     pub last_arrival_ms: u64,
-    /// When its oldest delivery in the backlog arrived, if that is known.
-    pub oldest_ms: Option<u64>,
     /// How many deliveries stand where.
     pub ledger: Ledger,
 }

@@ -1,0 +1,324 @@
+//! What each request changes.
+
+use super::{
+    commit::{Committer, Turn},
+    layout::{DomainNumber, Key, Stage},
+    record::{BodyAt, DeliveryRecord, EventRecord, MessageRecord, OrderRecord},
+    request::{Accept, Bytes},
+    steps::{Effect, effect},
+    store::Walk,
+};
+use crate::{
+    mail::{DeliveryId, QueueId},
+    spool::{
+        Cause, Change, DomainCommand, DomainStatus, Phase, Receipt, SpoolError, Standing, Step,
+        Transition,
+    },
+};
+use std::collections::{BTreeSet, HashSet};
+
+impl Committer {
+    /// A message comes to be: body, record, a delivery for each recipient, counters.
+    pub(super) fn accept(
+        &mut self,
+        turn: &mut Turn,
+        accept: Accept,
+    ) -> Result<Receipt, SpoolError> {
+        let Accept {
+            envelope,
+            size,
+            digest,
+            bytes,
+        } = accept;
+        let mut domains = Vec::with_capacity(envelope.recipients.len());
+        for recipient in &envelope.recipients {
+            let name = recipient.address.domain();
+            let number = self.books.number(&name);
+            domains.push(number.ok_or(SpoolError::UnknownDomain(name))?);
+        }
+        let id = self.books.head.next_id;
+        self.books.head.next_id = id.next();
+        let body = match bytes {
+            Bytes::Memory(bytes) => {
+                self.store.put_body(&mut turn.batch, id, &bytes)?;
+                BodyAt::Inline
+            }
+            Bytes::File(mut file) => {
+                let number = file.hand_over();
+                turn.new_files = true;
+                turn.batch.put(&Key::file(number), &id)?;
+                BodyAt::File(number)
+            }
+        };
+        for (index, (recipient, domain)) in (0..).zip(envelope.recipients.iter().zip(domains)) {
+            let delivery = DeliveryId {
+                message: id,
+                recipient: index,
+            };
+            let record = DeliveryRecord {
+                domain: domain.0,
+                lane: recipient.address.lane(),
+                size,
+                standing: Standing::Waiting,
+                attempts: 0,
+                changed_ms: envelope.received_ms,
+            };
+            self.put_delivery(turn, delivery, &record)?;
+            self.books.count(domain, None, record.standing, size)?;
+            self.arrived(turn, domain, envelope.received_ms)?;
+        }
+        turn.batch.put(
+            &Key::message(id),
+            &MessageRecord {
+                envelope,
+                size,
+                digest,
+                body,
+            },
+        )?;
+        Ok(Receipt::new(id, digest))
+    }
+
+    fn arrived(
+        &mut self,
+        turn: &mut Turn,
+        domain: DomainNumber,
+        at_ms: u64,
+    ) -> Result<(), SpoolError> {
+        let record = self.books.change(domain)?;
+        record.last_arrival_ms = record.last_arrival_ms.max(at_ms);
+        if record.phase != Phase::Hold {
+            let name = self.books.name(domain).unwrap_or_default().to_owned();
+            let change = Change::Arrived { domain: name };
+            if !turn.changes.contains(&change) {
+                turn.changes.push(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps of deliveries: all are checked before the first is taken. Returns the messages
+    /// that came to their end.
+    pub(super) fn advance(
+        &mut self,
+        turn: &mut Turn,
+        steps: Vec<Transition>,
+    ) -> Result<Vec<QueueId>, SpoolError> {
+        let mut planned = Vec::with_capacity(steps.len());
+        let mut seen = HashSet::new();
+        for transition in steps {
+            let record = self.delivery(turn, transition.delivery)?;
+            let phase = self.books.domain(DomainNumber(record.domain))?.phase;
+            let attempting = self.books.attempts.contains(&transition.delivery);
+            let effect = effect(&transition, &record, phase, attempting)?;
+            if !seen.insert(transition.delivery) {
+                return Err(SpoolError::Conflict {
+                    delivery: transition.delivery,
+                    state: record.standing.state(phase),
+                    step: transition.step.done(),
+                });
+            }
+            planned.push((transition, record, effect));
+        }
+        let mut ended = BTreeSet::new();
+        for (transition, record, effect) in planned {
+            let id = transition.delivery;
+            match effect {
+                Effect::Begin => {
+                    self.books.attempts.insert(id);
+                    turn.batch.mark(&Key::attempt(id));
+                    let record = DeliveryRecord {
+                        attempts: record.attempts.saturating_add(1),
+                        ..record
+                    };
+                    turn.batch.put(&Key::delivery(id), &record)?;
+                    turn.deliveries.insert(id, record);
+                }
+                Effect::End => self.end_attempt(turn, id),
+                Effect::Move(to) => {
+                    self.end_attempt(turn, id);
+                    if to.is_final() {
+                        ended.insert(id.message);
+                    }
+                    self.move_delivery(turn, transition, record, to)?;
+                }
+            }
+        }
+        let mut finished = Vec::new();
+        for message in ended {
+            if self.is_finished(turn, message)? {
+                let at_ms = (self.clock)().saturating_add(self.retention.bodies_ms);
+                turn.batch.mark(&Key::expiry(at_ms, Stage::Body, message));
+                finished.push(message);
+            }
+        }
+        Ok(finished)
+    }
+
+    fn end_attempt(&mut self, turn: &mut Turn, id: DeliveryId) {
+        if self.books.attempts.remove(&id) {
+            turn.batch.delete(&Key::attempt(id));
+        }
+    }
+
+    fn move_delivery(
+        &mut self,
+        turn: &mut Turn,
+        transition: Transition,
+        before: DeliveryRecord,
+        to: Standing,
+    ) -> Result<(), SpoolError> {
+        let Transition {
+            delivery: id,
+            step,
+            cause,
+            remote,
+            at_ms,
+        } = transition;
+        let domain = DomainNumber(before.domain);
+        let from = before.standing;
+        self.books.count(domain, Some(from), to, before.size)?;
+        if step == Step::Retry && matches!(from, Standing::InDoubt { .. }) {
+            self.books.change(domain)?.ledger.resent += 1;
+        }
+        // A person's decision, or a policy's, changes what the lane may do next; a release
+        // knows the steps of its own attempts.
+        if matches!(step, Step::Retry | Step::Found | Step::Bounce | Step::Drop)
+            || (step == Step::Park && matches!(cause, Cause::Operator(_)))
+        {
+            let name = self.books.name(domain).unwrap_or_default().to_owned();
+            turn.changes.push(Change::Requeued {
+                domain: name,
+                lane: before.lane,
+            });
+        }
+        let event = EventRecord {
+            at_ms,
+            from,
+            to,
+            cause,
+            remote,
+        };
+        turn.batch
+            .put(&Key::event(id, self.books.next_event()), &event)?;
+        let record = DeliveryRecord {
+            standing: to,
+            changed_ms: at_ms,
+            ..before
+        };
+        self.put_delivery(turn, id, &record)
+    }
+
+    /// Writes a delivery and its places in the arrival order and in its lane.
+    fn put_delivery(
+        &self,
+        turn: &mut Turn,
+        id: DeliveryId,
+        record: &DeliveryRecord,
+    ) -> Result<(), SpoolError> {
+        let domain = DomainNumber(record.domain);
+        let batch = &mut turn.batch;
+        batch.put(&Key::delivery(id), record)?;
+        if record.standing.is_final() {
+            batch.delete(&Key::order(domain, id));
+        } else {
+            let order = OrderRecord {
+                lane: record.lane,
+                standing: record.standing,
+            };
+            batch.put(&Key::order(domain, id), &order)?;
+        }
+        if record.standing.holds_lane() {
+            batch.mark(&Key::lane(domain, record.lane, id));
+        } else {
+            batch.delete(&Key::lane(domain, record.lane, id));
+        }
+        turn.deliveries.insert(id, *record);
+        Ok(())
+    }
+
+    /// A delivery as the batch under way leaves it.
+    fn delivery(&self, turn: &Turn, id: DeliveryId) -> Result<DeliveryRecord, SpoolError> {
+        if let Some(record) = turn.deliveries.get(&id) {
+            return Ok(*record);
+        }
+        let found = self.store.get(&Key::delivery(id))?;
+        found.ok_or(SpoolError::UnknownDelivery(id))
+    }
+
+    fn is_finished(&self, turn: &Turn, message: QueueId) -> Result<bool, SpoolError> {
+        let prefix = Key::deliveries(message);
+        let mut finished = true;
+        self.store
+            .walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
+                let id = super::layout::KeyReader::new(key).delivery_id();
+                let staged = id.and_then(|id| turn.deliveries.get(&id).copied());
+                let record: DeliveryRecord = match staged {
+                    Some(record) => record,
+                    None => super::record::decode(|| format!("a delivery of {message}"), value)?,
+                };
+                finished = record.standing.is_final();
+                Ok(if finished { Walk::On } else { Walk::Stop })
+            })?;
+        Ok(finished)
+    }
+
+    /// Makes domains known.
+    pub(super) fn add_domains(&mut self, names: &[String]) -> Result<(), SpoolError> {
+        let now_ms = (self.clock)();
+        for name in names {
+            self.books.add(name, now_ms);
+        }
+        Ok(())
+    }
+
+    /// Carries out an operator's order.
+    pub(super) fn command(
+        &mut self,
+        turn: &mut Turn,
+        name: &str,
+        command: DomainCommand,
+        cause: &Cause,
+    ) -> Result<DomainStatus, SpoolError> {
+        let now_ms = (self.clock)();
+        let number = self.books.number(name);
+        let number = number.ok_or_else(|| SpoolError::UnknownDomain(name.to_owned()))?;
+        let before = self.books.domain(number)?.phase;
+        let batch = &mut turn.batch;
+        match command {
+            DomainCommand::Hold => {
+                if before != Phase::Hold {
+                    self.books
+                        .enter(batch, number, Phase::Hold, cause, now_ms)?;
+                }
+            }
+            DomainCommand::Release { to, then } => {
+                let record = self.books.change(number)?;
+                record.then = then;
+                record.paused = None;
+                if to.is_some() && record.to != to {
+                    record.to.clone_from(&to);
+                    let what = format!("destination {}", to.unwrap_or_default());
+                    self.books.note(batch, number, what, cause, now_ms)?;
+                }
+                if before != Phase::Release {
+                    self.books
+                        .enter(batch, number, Phase::Release, cause, now_ms)?;
+                }
+            }
+            DomainCommand::Pause { reason } => {
+                self.books
+                    .note(batch, number, format!("paused: {reason}"), cause, now_ms)?;
+                self.books.change(number)?.paused = Some(reason);
+            }
+            DomainCommand::Resume => {
+                if self.books.change(number)?.paused.take().is_some() {
+                    self.books
+                        .note(batch, number, "resumed".into(), cause, now_ms)?;
+                }
+            }
+        }
+        self.books.settle(batch, now_ms)?;
+        Ok(super::books::status(name, self.books.domain(number)?))
+    }
+}

@@ -1,0 +1,257 @@
+//! The books: each domain's phase and ledger, and the numbers to give out next. Kept in
+//! memory by the committing thread, which alone changes them, and written in the same
+//! batch as what they count.
+
+use super::{
+    layout::{DomainNumber, Key, Kind},
+    record::{DomainEventRecord, DomainRecord, Head, Removed},
+    store::{Batch, Store, Walk},
+};
+use crate::{
+    mail::{DeliveryId, QueueId},
+    spool::{Cause, DomainStatus, Ledger, Phase, SpoolError, Standing, Tally},
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Everything that is counted or numbered.
+pub struct Books {
+    /// Numbers.
+    pub head: Head,
+    domains: HashMap<DomainNumber, (String, DomainRecord)>,
+    numbers: HashMap<String, DomainNumber>,
+    /// Attempts without a result.
+    pub attempts: HashSet<DeliveryId>,
+    /// Domains that the batch under way has changed.
+    touched: BTreeSet<DomainNumber>,
+}
+
+impl Books {
+    /// Reads the books of a spool; those of a new one begin now.
+    pub fn load(store: &Store, now_ms: u64) -> Result<Self, SpoolError> {
+        let head = store.get(&Key::of(Kind::Head))?.unwrap_or(Head {
+            commit: 0,
+            next_id: QueueId::first_of_spool(now_ms),
+            next_event: 1,
+            next_domain: 1,
+        });
+        let mut books = Self {
+            head,
+            domains: HashMap::new(),
+            numbers: HashMap::new(),
+            attempts: HashSet::new(),
+            touched: BTreeSet::new(),
+        };
+        let prefix = Key::of(Kind::Domain);
+        store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
+            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            let record = super::record::decode(|| format!("domain {name}"), value)?;
+            books.insert(name, record);
+            Ok(Walk::On)
+        })?;
+        let prefix = Key::of(Kind::Attempt);
+        store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, _| {
+            books
+                .attempts
+                .extend(super::layout::KeyReader::new(key).delivery_id());
+            Ok(Walk::On)
+        })?;
+        Ok(books)
+    }
+
+    fn insert(&mut self, name: String, record: DomainRecord) {
+        let number = DomainNumber(record.number);
+        self.numbers.insert(name.clone(), number);
+        self.domains.insert(number, (name, record));
+    }
+
+    /// Makes a domain known, in phase `hold` if it is new.
+    pub fn add(&mut self, name: &str, now_ms: u64) {
+        if self.numbers.contains_key(name) {
+            return;
+        }
+        let number = self.head.next_domain;
+        self.head.next_domain += 1;
+        let record = DomainRecord {
+            number,
+            phase: Phase::Hold,
+            phase_since_ms: now_ms,
+            paused: None,
+            then: Phase::Forward,
+            to: None,
+            last_arrival_ms: 0,
+            ledger: Ledger::default(),
+            removed: Removed::default(),
+        };
+        self.insert(name.to_owned(), record);
+        self.touched.insert(DomainNumber(number));
+    }
+
+    /// The number of a domain.
+    pub fn number(&self, name: &str) -> Option<DomainNumber> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The name of a domain.
+    pub fn name(&self, number: DomainNumber) -> Option<&str> {
+        self.domains.get(&number).map(|(name, _)| name.as_str())
+    }
+
+    /// A domain's record.
+    pub fn domain(&self, number: DomainNumber) -> Result<&DomainRecord, SpoolError> {
+        let found = self.domains.get(&number);
+        found
+            .map(|(_, record)| record)
+            .ok_or_else(|| unknown(number))
+    }
+
+    /// A domain's record, to be changed and written with the batch under way.
+    pub fn change(&mut self, number: DomainNumber) -> Result<&mut DomainRecord, SpoolError> {
+        let found = self.domains.get_mut(&number);
+        let (_, record) = found.ok_or_else(|| unknown(number))?;
+        self.touched.insert(number);
+        Ok(record)
+    }
+
+    /// All domains.
+    pub fn domains(&self) -> impl Iterator<Item = (&str, &DomainRecord)> {
+        self.domains
+            .values()
+            .map(|(name, record)| (name.as_str(), record))
+    }
+
+    /// The number of the next event.
+    pub fn next_event(&mut self) -> u64 {
+        let event = self.head.next_event;
+        self.head.next_event += 1;
+        event
+    }
+
+    /// Moves one delivery of `bytes` from one standing to another; from nothing when it is
+    /// new.
+    pub fn count(
+        &mut self,
+        domain: DomainNumber,
+        from: Option<Standing>,
+        to: Standing,
+        bytes: u64,
+    ) -> Result<(), SpoolError> {
+        let ledger = &mut self.change(domain)?.ledger;
+        match from {
+            Some(from) => {
+                let tally = column(ledger, from);
+                tally.count = tally.count.saturating_sub(1);
+                tally.bytes = tally.bytes.saturating_sub(bytes);
+            }
+            None => add(&mut ledger.accepted, bytes),
+        }
+        add(column(ledger, to), bytes);
+        Ok(())
+    }
+
+    /// Puts a domain into another phase, with its event.
+    pub fn enter(
+        &mut self,
+        batch: &mut Batch,
+        domain: DomainNumber,
+        phase: Phase,
+        cause: &Cause,
+        now_ms: u64,
+    ) -> Result<(), SpoolError> {
+        let record = self.change(domain)?;
+        let what = format!("phase {} -> {phase}", record.phase);
+        record.phase = phase;
+        record.phase_since_ms = now_ms;
+        self.note(batch, domain, what, cause, now_ms)
+    }
+
+    /// Writes an event of a domain.
+    pub fn note(
+        &mut self,
+        batch: &mut Batch,
+        domain: DomainNumber,
+        what: String,
+        cause: &Cause,
+        now_ms: u64,
+    ) -> Result<(), SpoolError> {
+        let key = Key::domain_event(domain, self.next_event());
+        batch.put(
+            &key,
+            &DomainEventRecord {
+                at_ms: now_ms,
+                what,
+                cause: cause.clone(),
+            },
+        )
+    }
+
+    /// Ends releases that have nothing left, as each domain said it wants to go on.
+    pub fn settle(&mut self, batch: &mut Batch, now_ms: u64) -> Result<(), SpoolError> {
+        let drained: Vec<(DomainNumber, Phase)> = self
+            .touched
+            .iter()
+            .filter_map(|number| Some((*number, &self.domains.get(number)?.1)))
+            .filter(|(_, record)| record.phase == Phase::Release && record.ledger.backlog() == 0)
+            .map(|(number, record)| (number, record.then))
+            .collect();
+        for (number, then) in drained {
+            let cause = Cause::Policy("the backlog is empty".into());
+            self.enter(batch, number, then, &cause, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the batch changed, and the head under the next commit number. Returns
+    /// the domains concerned.
+    pub fn write(&mut self, batch: &mut Batch) -> Result<Vec<DomainStatus>, SpoolError> {
+        self.head.commit += 1;
+        batch.put(&Key::of(Kind::Head), &self.head)?;
+        let mut changed = Vec::with_capacity(self.touched.len());
+        for number in std::mem::take(&mut self.touched) {
+            if let Some((name, record)) = self.domains.get(&number) {
+                batch.put(&Key::domain(name), record)?;
+                changed.push(status(name, record));
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// A domain as it is shown.
+pub fn status(name: &str, record: &DomainRecord) -> DomainStatus {
+    DomainStatus {
+        name: name.to_owned(),
+        phase: record.phase,
+        phase_since_ms: record.phase_since_ms,
+        paused: record.paused.clone(),
+        then: record.then,
+        to: record.to.clone(),
+        last_arrival_ms: record.last_arrival_ms,
+        ledger: record.ledger,
+    }
+}
+
+/// The counter of a standing.
+pub fn column(ledger: &mut Ledger, standing: Standing) -> &mut Tally {
+    match standing {
+        Standing::Waiting => &mut ledger.waiting,
+        Standing::Deferred { .. } => &mut ledger.deferred,
+        Standing::InDoubt { .. } => &mut ledger.in_doubt,
+        Standing::Delivered => &mut ledger.delivered,
+        Standing::Parked => &mut ledger.parked,
+        Standing::Bounced => &mut ledger.bounced,
+        Standing::Dropped => &mut ledger.dropped,
+    }
+}
+
+/// Counts one more delivery.
+pub fn add(tally: &mut Tally, bytes: u64) {
+    tally.count += 1;
+    tally.bytes += bytes;
+}
+
+fn unknown(number: DomainNumber) -> SpoolError {
+    SpoolError::Corrupt {
+        what: format!("domain number {}", number.0),
+        detail: "a record refers to it and it does not exist".into(),
+    }
+}

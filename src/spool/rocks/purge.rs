@@ -1,0 +1,102 @@
+//! Removal of what has been kept long enough: first a finished message's bytes, later its
+//! records. The ledger goes on counting what was removed.
+
+use super::{
+    books,
+    commit::{Committer, Turn},
+    layout::{DomainNumber, Key, KeyReader, Kind, Stage},
+    record::{BodyAt, DeliveryRecord, MessageRecord, decode},
+    store::Walk,
+};
+use crate::{
+    mail::QueueId,
+    spool::{SpoolError, Standing},
+};
+
+impl Committer {
+    /// Removes what expired before `now_ms`, of `limit` messages at most. Returns how many.
+    pub(super) fn purge(
+        &mut self,
+        turn: &mut Turn,
+        now_ms: u64,
+        limit: usize,
+    ) -> Result<usize, SpoolError> {
+        let mut expired = Vec::new();
+        let from = Key::of(Kind::Expiry);
+        self.store
+            .walk(from.as_ref(), Key::expiries(now_ms).as_ref(), |key, _| {
+                let mut reader = KeyReader::new(key);
+                let fields = (reader.u64(), reader.u8(), reader.queue_id());
+                if let (Some(at_ms), Some(stage), Some(message)) = fields {
+                    expired.push((key.to_vec(), at_ms, stage, message));
+                }
+                Ok(if expired.len() < limit {
+                    Walk::On
+                } else {
+                    Walk::Stop
+                })
+            })?;
+        let count = expired.len();
+        for (key, at_ms, stage, message) in expired {
+            if stage == Stage::Body as u8 {
+                self.remove_body(turn, message)?;
+                let later = at_ms.saturating_add(self.retention.records_ms);
+                turn.batch
+                    .mark(&Key::expiry(later, Stage::Records, message));
+            } else {
+                self.remove_records(turn, message)?;
+            }
+            turn.batch.delete_raw(&key);
+        }
+        Ok(count)
+    }
+
+    fn remove_body(&self, turn: &mut Turn, id: QueueId) -> Result<(), SpoolError> {
+        let key = Key::message(id);
+        let Some(mut record) = self.store.get::<MessageRecord>(&key)? else {
+            return Ok(());
+        };
+        match record.body {
+            BodyAt::Inline => self.store.delete_body(&mut turn.batch, id)?,
+            BodyAt::File(number) => {
+                turn.batch.delete(&Key::file(number));
+                turn.unowned_files.push(number);
+            }
+            BodyAt::Gone => {}
+        }
+        record.body = BodyAt::Gone;
+        turn.batch.put(&key, &record)
+    }
+
+    fn remove_records(&mut self, turn: &mut Turn, id: QueueId) -> Result<(), SpoolError> {
+        let deliveries = Key::deliveries(id);
+        let mut removed = Vec::new();
+        self.store.walk(
+            deliveries.as_ref(),
+            &deliveries.after_prefix(),
+            |key, value| {
+                let record: DeliveryRecord = decode(|| format!("a delivery of {id}"), value)?;
+                removed.push(record);
+                turn.batch.delete_raw(key);
+                Ok(Walk::On)
+            },
+        )?;
+        for record in removed {
+            let columns = &mut self.books.change(DomainNumber(record.domain))?.removed;
+            let tally = match record.standing {
+                Standing::Bounced => &mut columns.bounced,
+                Standing::Dropped => &mut columns.dropped,
+                _ => &mut columns.delivered,
+            };
+            books::add(tally, record.size);
+        }
+        let events = Key::message_events(id);
+        self.store
+            .walk(events.as_ref(), &events.after_prefix(), |key, _| {
+                turn.batch.delete_raw(key);
+                Ok(Walk::On)
+            })?;
+        turn.batch.delete(&Key::message(id));
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What the committing thread is asked to do.
+
+use super::draft::BodyFile;
+use crate::{
+    mail::{Digest, Envelope, QueueId},
+    spool::{Cause, DomainCommand, DomainStatus, Receipt, SpoolError, Transition},
+};
+use tokio::sync::oneshot;
+
+/// Where the answer goes. Nobody listening is no error: what was asked for was done.
+pub type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
+
+/// A request with the place for its answer.
+pub enum Request {
+    /// A finished message.
+    Accept(Box<Accept>, Reply<Receipt>),
+    /// Steps of deliveries, all or none.
+    Advance(Vec<Transition>, Reply<Vec<QueueId>>),
+    /// Domains to know.
+    AddDomains(Vec<String>, Reply<()>),
+    /// An operator's order.
+    Command {
+        /// On which domain.
+        domain: String,
+        /// What.
+        command: DomainCommand,
+        /// Who.
+        cause: Cause,
+        /// The domain afterwards.
+        reply: Reply<DomainStatus>,
+    },
+    /// Removal of what has expired.
+    Purge {
+        /// The time.
+        now_ms: u64,
+        /// Messages at most.
+        limit: usize,
+        /// How many were removed.
+        reply: Reply<usize>,
+    },
+    /// Counters and indices made anew from the deliveries' records.
+    Repair(Reply<Vec<String>>),
+    /// The end.
+    Close(Reply<()>),
+}
+
+/// A message to be made durable.
+pub struct Accept {
+    /// Who, to whom, when.
+    pub envelope: Envelope,
+    /// Length in bytes.
+    pub size: u64,
+    /// Of the bytes.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// Where a finished message's bytes are.
+pub enum Bytes {
+    /// Here.
+    Memory(Vec<u8>),
+    /// In a file, whole and synced.
+    File(BodyFile),
+}
