@@ -15,4 +15,5 @@
 pub mod config;
 pub mod log;
 pub mod mail;
+pub mod manual;
 pub mod spool;

@@ -1,0 +1,10 @@
+//! The manual for whoever operates relay or carries it on.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("durability.md")]
+pub mod durability {}
+
+#[doc = include_str!("decisions.md")]
+pub mod decisions {}
