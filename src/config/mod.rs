@@ -1,12 +1,43 @@
 //! The configuration: text in, a valid [`Config`] out, or errors that name file, line,
 //! key and what is allowed.
+//!
+//! A [`Config`] is whole: defaults filled in, names in lower case, paths absolute. Relative
+//! paths are relative to the directory of the configuration file, whoever starts the
+//! program and from where. All problems of a file are reported at once.
+
+mod default;
+mod domain;
+mod entry;
+mod error;
+mod host;
+mod keys;
+mod measure;
+mod paths;
+mod problems;
+mod read;
+mod section;
+mod show;
+pub mod units;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, Problem, ProblemKind, Side};
 
 use crate::mail::Address;
+use problems::Problems;
 use std::{
+    fs,
+    io::Read as _,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
+
+/// Far more than a provider with 50,000 domains writes; a wrong file named by mistake does
+/// not fill the memory.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// Everything that `relay.toml` says, defaults filled in, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +60,74 @@ pub struct Config {
     pub control: Control,
     /// The log.
     pub log: Log,
+}
+
+impl Config {
+    /// The file that is read: `named` (`--config FILE`), else `/etc/relay/relay.toml`, else
+    /// `conf/relay.toml` in the current directory.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotFound`] when none was named and none of them exists.
+    pub fn locate(named: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        paths::locate(named)
+    }
+
+    /// Reads and checks `file`. Files that it names are not opened.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: it cannot be read, or everything that is wrong in it.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        fs::File::open(file)
+            .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(unreadable)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                file: file.to_owned(),
+                bytes_max: FILE_BYTES_MAX,
+            });
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let sound = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            not_text(&String::from_utf8_lossy(sound), file)
+        })?;
+        Self::parse(text, file)
+    }
+
+    /// Checks a configuration's text. `file` is named in errors, and relative paths start
+    /// at its directory; it is not read.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with everything that is wrong.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let problems = Problems::new(text, file);
+        match read::config(text, file, &problems) {
+            Some(config) => Ok(config),
+            None => Err(problems.into_error()),
+        }
+    }
+
+    /// All of it as TOML, which [`Config::parse`] reads back to an equal value (a path that
+    /// is not UTF-8 excepted).
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = show::write(self, &mut text);
+        text
+    }
+}
+
+fn not_text(sound: &str, file: &Path) -> ConfigError {
+    let problems = Problems::new(sound, file);
+    let message = "is not text in UTF-8".to_owned();
+    let at = sound.len()..sound.len();
+    problems.add("", &at, ProblemKind::Syntax { message });
+    problems.into_error()
 }
 
 /// `[[listen]]`

@@ -1,0 +1,100 @@
+//! The `[[domain]]` tables: which mail is taken and where it is released to.
+
+use super::{
+    Destination, DestinationProtocol, Domain, ProblemKind, Recipients, default,
+    entry::{Seen, quoted},
+    host, keys, paths,
+    section::Section,
+};
+use std::path::Path;
+
+const NEEDED: &str = "at least one [[domain]] with name and destination is needed";
+
+/// All domains that are sound; about every other a problem was noted.
+pub(super) fn domains(root: &Section<'_>, base: &Path) -> Vec<Domain> {
+    let sections = root.sections("domain", keys::DOMAIN, NEEDED);
+    if sections.is_none() {
+        root.missing("domain", NEEDED);
+    }
+    let mut seen = Seen::default();
+    let domains = sections.iter().flatten().filter_map(|section| {
+        let name = domain_name(section, &mut seen);
+        let recipients = recipients(section, base);
+        let destination = destination(section);
+        Some(Domain {
+            name: name?,
+            recipients: recipients?,
+            destination: destination?,
+        })
+    });
+    domains.collect()
+}
+
+fn domain_name(section: &Section<'_>, seen: &mut Seen<String>) -> Option<String> {
+    let entry = section.required("name", "the domain's name is needed")?;
+    let text = entry.text()?;
+    match host::name(text) {
+        Ok(name) => seen.first(&entry, name.clone()).then_some(name),
+        Err(why) => entry.invalid(quoted(text, why)),
+    }
+}
+
+fn recipients(section: &Section<'_>, base: &Path) -> Option<Recipients> {
+    let Some(entry) = section.entry("recipients") else {
+        return Some(Recipients::Any);
+    };
+    let text = entry.text()?;
+    match text.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Some(Recipients::File(paths::resolve(base, path))),
+        None if text == "any" => Some(Recipients::Any),
+        _ => {
+            let allowed = "\"any\" and \"file:PATH\"".to_owned();
+            entry.not_allowed(text, allowed);
+            None
+        }
+    }
+}
+
+fn destination(domain: &Section<'_>) -> Option<Destination> {
+    let needed = "where the mail is released to is needed: destination = { host = \"...\" }";
+    domain.required("destination", needed)?;
+    let section = domain.section("destination", keys::DESTINATION);
+    if !section.is_present() {
+        return None;
+    }
+    let protocol = section.word("protocol", default::PROTOCOL);
+    let port = section.measure("port", default::PORT, &default::DESTINATION_PORT);
+    if protocol == DestinationProtocol::Lmtp && port == 25 {
+        lmtp_on_25(&section);
+    }
+    let tls = section.word("tls", default::TLS);
+    let connections = section.measure(
+        "connections",
+        default::DESTINATION_CONNECTIONS,
+        &default::TO_DESTINATION,
+    );
+    let entry = section.required("host", "the new server's name or address is needed")?;
+    let text = entry.text()?;
+    let host = match host::name_or_address(text) {
+        Ok(host) => host,
+        Err(why) => return entry.invalid(quoted(text, why)),
+    };
+    Some(Destination {
+        host,
+        port,
+        protocol,
+        tls,
+        connections,
+    })
+}
+
+/// RFC 2033 §5: LMTP must not be spoken on port 25.
+fn lmtp_on_25(section: &Section<'_>) {
+    let needed = "LMTP has no default port and is never on 25 (RFC 2033 §5); often it is 24";
+    match section.entry("port") {
+        Some(entry) => entry.note(ProblemKind::Invalid {
+            why: format!("25 is SMTP's; {needed}"),
+        }),
+        None => section.missing("port", needed),
+    }
+}

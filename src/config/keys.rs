@@ -1,0 +1,113 @@
+//! The keys of each table, and the known key that an unknown one is most like.
+
+pub(super) const ROOT: &[&str] = &[
+    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "control", "log",
+];
+pub(super) const LISTEN: &[&str] = &["address", "tls"];
+pub(super) const TLS: &[&str] = &["certificate", "private_key"];
+pub(super) const SPOOL: &[&str] = &["path", "retain_delivered", "retain_records", "min_free"];
+pub(super) const LIMITS: &[&str] = &[
+    "message_size",
+    "connections",
+    "connections_per_ip",
+    "recipients",
+    "command_timeout",
+    "errors",
+];
+pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
+pub(super) const DESTINATION: &[&str] = &["host", "port", "protocol", "tls", "connections"];
+pub(super) const RELEASE: &[&str] = &[
+    "retry_min",
+    "retry_max",
+    "in_doubt",
+    "in_doubt_after",
+    "stop_after_refusals",
+];
+pub(super) const CONTROL: &[&str] = &["socket"];
+pub(super) const LOG: &[&str] = &["syslog_name"];
+
+/// Every table with the name that stands before its keys.
+const TABLES: &[(&str, &[&str])] = &[
+    ("", ROOT),
+    ("listen.", LISTEN),
+    ("tls.", TLS),
+    ("spool.", SPOOL),
+    ("limits.", LIMITS),
+    ("domain.", DOMAIN),
+    ("domain.destination.", DESTINATION),
+    ("release.", RELEASE),
+    ("control.", CONTROL),
+    ("log.", LOG),
+];
+
+/// The key of this table that `unknown` was probably meant to be; else the same key, or
+/// one much like it, of another table, with that table's name.
+pub(super) fn nearest(unknown: &str, here: &[&str]) -> Option<String> {
+    if let Some(key) = nearest_of(unknown, here) {
+        return Some(key.to_owned());
+    }
+    let mut elsewhere = TABLES
+        .iter()
+        .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
+    elsewhere
+        .find(|(_, key)| *key == unknown)
+        .map(|(table, key)| format!("{table}{key}"))
+}
+
+fn nearest_of<'k>(unknown: &str, keys: &[&'k str]) -> Option<&'k str> {
+    let unknown = unknown.to_lowercase().replace('-', "_");
+    keys.iter()
+        .map(|key| (distance(&unknown, key), *key))
+        // A third of the letters wrong is another word, not a slip.
+        .filter(|(distance, key)| *distance <= (key.len() / 3).max(1))
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// Letters to insert, remove or replace to turn one into the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    // An unknown key may be as long as a file; it is like none then.
+    if a.len() > 64 {
+        return usize::MAX;
+    }
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for (row, from) in a.chars().enumerate() {
+        let mut current = vec![row + 1];
+        let mut left = row + 1;
+        for ((to, above), above_left) in b.iter().zip(previous.iter().skip(1)).zip(&previous) {
+            let replaced = above_left + usize::from(from != *to);
+            left = replaced.min(above + 1).min(left + 1);
+            current.push(left);
+        }
+        previous = current;
+    }
+    previous.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_find_their_key() {
+        for (unknown, keys, expected) in [
+            ("mesage_size", LIMITS, "message_size"),
+            ("message-size", LIMITS, "message_size"),
+            ("Connections", LIMITS, "connections"),
+            ("recipient", DOMAIN, "recipients"),
+            ("domains", ROOT, "domain"),
+            ("hosts", DESTINATION, "host"),
+            ("retain_delivered", LIMITS, "spool.retain_delivered"),
+            ("path", ROOT, "spool.path"),
+        ] {
+            assert_eq!(
+                nearest(unknown, keys).as_deref(),
+                Some(expected),
+                "{unknown}"
+            );
+        }
+        assert_eq!(nearest("mover", ROOT), None);
+        assert_eq!(nearest(&"x".repeat(100_000), ROOT), None);
+    }
+}

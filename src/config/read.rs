@@ -1,0 +1,215 @@
+//! From the tables of the file to a [`Config`], with every check.
+
+use super::{
+    Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles, default,
+    domain,
+    entry::{Entry, Seen, quoted, shown},
+    host, keys, paths,
+    problems::Problems,
+    section::Section,
+    units::format_duration,
+};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use toml::de::{DeTable, Error};
+
+/// What fits into a Unix socket's address with its final NUL (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Longest `log.syslog_name` in bytes: RFC 5424 §6.2.5 has 48 for the whole tag.
+const SYSLOG_NAME_BYTES_MAX: usize = 32;
+
+/// Reads a whole configuration. `None` means that a problem was noted.
+pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Config> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What was made out of broken text would only bring problems that are none.
+        errors.iter().for_each(|error| syntax(error, problems));
+        return None;
+    }
+    let base = paths::base_of(file);
+    let root = Section::root(table.get_ref(), problems);
+    let config = Config {
+        hostname: hostname(&root).unwrap_or_default(),
+        listen: listeners(&root),
+        tls: tls(&root, &base),
+        spool: spool(&root, &base),
+        limits: limits(&root),
+        domains: domain::domains(&root, &base),
+        release: release(&root),
+        control: control(&root, &base),
+        log: log(&root),
+    };
+    problems.is_empty().then_some(config)
+}
+
+fn syntax(error: &Error, problems: &Problems) {
+    let span = error.span().unwrap_or(0..0);
+    let message = shown(error.message());
+    problems.add("", &span, ProblemKind::Syntax { message });
+}
+
+fn hostname(root: &Section<'_>) -> Option<String> {
+    let Some(entry) = root.entry("hostname") else {
+        let own = default::hostname();
+        if own.is_none() {
+            root.missing("hostname", "this machine's own name is no usable host name");
+        }
+        return own;
+    };
+    let text = entry.text()?;
+    host::name(text).map_or_else(|why| entry.invalid(quoted(text, why)), Some)
+}
+
+fn listeners(root: &Section<'_>) -> Vec<Listen> {
+    let needed = "at least one [[listen]] with an address is needed";
+    let Some(sections) = root.sections("listen", keys::LISTEN, needed) else {
+        return vec![Listen::default()];
+    };
+    let mut seen = Seen::default();
+    let listeners = sections.iter().filter_map(|section| {
+        let tls = section.word("tls", Listen::default().tls);
+        let needed = "an address such as \"[::]:25\" is needed";
+        let entry = section.required("address", needed)?;
+        let address = listen_address(&entry)?;
+        // Port 0 is another free port each time.
+        let fresh = address.port() == 0 || seen.first(&entry, address);
+        fresh.then_some(Listen { address, tls })
+    });
+    listeners.collect()
+}
+
+fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
+    let text = entry.text()?;
+    let Ok(address) = text.parse() else {
+        let allowed = "an IP address with a port, such as \"[::]:25\" for all addresses or \
+                       \"127.0.0.1:2525\"; names are not";
+        entry.not_allowed(text, allowed.to_owned());
+        return None;
+    };
+    Some(address)
+}
+
+fn tls(root: &Section<'_>, base: &Path) -> Option<TlsFiles> {
+    let section = root.section("tls", keys::TLS);
+    if !section.is_present() {
+        return None;
+    }
+    let certificate = section.required("certificate", "the path of a PEM file is needed");
+    let private_key = section.required("private_key", "the path of a PEM file is needed");
+    Some(TlsFiles {
+        certificate: certificate?.path(base)?,
+        private_key: private_key?.path(base)?,
+    })
+}
+
+fn spool(root: &Section<'_>, base: &Path) -> SpoolConfig {
+    let section = root.section("spool", keys::SPOOL);
+    let default = SpoolConfig::default();
+    SpoolConfig {
+        path: section.path("path", default.path, base),
+        retain_delivered: section.measure(
+            "retain_delivered",
+            default.retain_delivered,
+            &default::RETAIN,
+        ),
+        retain_records: section.measure("retain_records", default.retain_records, &default::RETAIN),
+        min_free_bytes: section.measure("min_free", default.min_free_bytes, &default::MIN_FREE),
+    }
+}
+
+fn limits(root: &Section<'_>) -> Limits {
+    let section = root.section("limits", keys::LIMITS);
+    let default = Limits::default();
+    Limits {
+        message_size_bytes: section.measure(
+            "message_size",
+            default.message_size_bytes,
+            &default::MESSAGE_SIZE,
+        ),
+        connections: section.measure("connections", default.connections, &default::CONNECTIONS),
+        connections_per_ip: section.measure(
+            "connections_per_ip",
+            default.connections_per_ip,
+            &default::CONNECTIONS,
+        ),
+        recipients: section.measure("recipients", default.recipients, &default::RECIPIENTS),
+        command_timeout: section.measure(
+            "command_timeout",
+            default.command_timeout,
+            &default::COMMAND_TIMEOUT,
+        ),
+        errors: section.measure("errors", default.errors, &default::ERRORS),
+    }
+}
+
+fn release(root: &Section<'_>) -> Release {
+    let section = root.section("release", keys::RELEASE);
+    let default = Release::default();
+    let release = Release {
+        retry_min: section.measure("retry_min", default.retry_min, &default::RETRY),
+        retry_max: section.measure("retry_max", default.retry_max, &default::RETRY),
+        in_doubt: section.word("in_doubt", default.in_doubt),
+        in_doubt_after: section.measure(
+            "in_doubt_after",
+            default.in_doubt_after,
+            &default::IN_DOUBT_AFTER,
+        ),
+        stop_after_refusals: section.measure(
+            "stop_after_refusals",
+            default.stop_after_refusals,
+            &default::REFUSALS,
+        ),
+    };
+    if release.retry_min > release.retry_max
+        && let Some(entry) = section.entry("retry_min").or(section.entry("retry_max"))
+    {
+        entry.note(ProblemKind::Invalid {
+            why: format!(
+                "the first wait, retry_min ({}), is longer than the longest, retry_max ({})",
+                format_duration(release.retry_min),
+                format_duration(release.retry_max),
+            ),
+        });
+    }
+    release
+}
+
+fn control(root: &Section<'_>, base: &Path) -> Control {
+    let section = root.section("control", keys::CONTROL);
+    let socket: PathBuf = section.path("socket", Control::default().socket, base);
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX
+        && let Some(entry) = section.entry("socket")
+    {
+        entry.note(ProblemKind::Invalid {
+            why: format!(
+                "{} has {bytes} bytes; the path of a Unix socket has at most \
+                 {SOCKET_PATH_BYTES_MAX}",
+                socket.display(),
+            ),
+        });
+    }
+    Control { socket }
+}
+
+fn log(root: &Section<'_>) -> Log {
+    let section = root.section("log", keys::LOG);
+    let name = section.entry("syslog_name").and_then(|entry| {
+        let text = entry.text()?;
+        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        if text.is_empty() || text.len() > SYSLOG_NAME_BYTES_MAX || !text.chars().all(sound) {
+            let allowed = format!(
+                "1 to {SYSLOG_NAME_BYTES_MAX} ASCII letters, digits, hyphens, underscores, \
+                 dots and slashes"
+            );
+            entry.not_allowed(text, allowed);
+            return None;
+        }
+        Some(text.to_owned())
+    });
+    Log {
+        syslog_name: name.unwrap_or_else(|| Log::default().syslog_name),
+    }
+}

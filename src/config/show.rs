@@ -1,0 +1,110 @@
+//! The effective configuration as TOML: every key, in the order of the types.
+
+use super::{
+    Config, Destination, Domain, Listen, Recipients,
+    units::{format_duration, format_size},
+    words::Word,
+};
+use std::{
+    fmt::{self, Write},
+    path::Path,
+};
+
+/// Writes all of `config`. No value is a secret so far; one that is would be masked here.
+pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
+    writeln!(out, "hostname = {}", quoted(&config.hostname))?;
+    for listen in &config.listen {
+        write_listen(listen, out)?;
+    }
+    if let Some(tls) = &config.tls {
+        writeln!(out, "\n[tls]")?;
+        writeln!(out, "certificate = {}", path(&tls.certificate))?;
+        writeln!(out, "private_key = {}", path(&tls.private_key))?;
+    }
+    write_spool(config, out)?;
+    write_limits(config, out)?;
+    for domain in &config.domains {
+        write_domain(domain, out)?;
+    }
+    write_release(config, out)?;
+    writeln!(out, "\n[control]")?;
+    writeln!(out, "socket = {}", path(&config.control.socket))?;
+    writeln!(out, "\n[log]")?;
+    writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))
+}
+
+fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[[listen]]")?;
+    writeln!(out, "address = \"{}\"", listen.address)?;
+    writeln!(out, "tls = \"{}\"", listen.tls.word())
+}
+
+fn write_spool(config: &Config, out: &mut String) -> fmt::Result {
+    let spool = &config.spool;
+    let retain_delivered = format_duration(spool.retain_delivered);
+    let retain_records = format_duration(spool.retain_records);
+    writeln!(out, "\n[spool]")?;
+    writeln!(out, "path = {}", path(&spool.path))?;
+    writeln!(out, "retain_delivered = \"{retain_delivered}\"")?;
+    writeln!(out, "retain_records = \"{retain_records}\"")?;
+    writeln!(out, "min_free = \"{}\"", format_size(spool.min_free_bytes))
+}
+
+fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
+    let limits = &config.limits;
+    let message_size = format_size(limits.message_size_bytes);
+    let command_timeout = format_duration(limits.command_timeout);
+    writeln!(out, "\n[limits]")?;
+    writeln!(out, "message_size = \"{message_size}\"")?;
+    writeln!(out, "connections = {}", limits.connections)?;
+    writeln!(out, "connections_per_ip = {}", limits.connections_per_ip)?;
+    writeln!(out, "recipients = {}", limits.recipients)?;
+    writeln!(out, "command_timeout = \"{command_timeout}\"")?;
+    writeln!(out, "errors = {}", limits.errors)
+}
+
+fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
+    let Destination {
+        host,
+        port,
+        protocol,
+        tls,
+        connections,
+    } = &domain.destination;
+    let recipients = match &domain.recipients {
+        Recipients::Any => "any".to_owned(),
+        Recipients::File(file) => format!("file:{}", file.display()),
+    };
+    writeln!(out, "\n[[domain]]")?;
+    writeln!(out, "name = {}", quoted(&domain.name))?;
+    writeln!(out, "recipients = {}", quoted(&recipients))?;
+    writeln!(
+        out,
+        "destination = {{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
+         connections = {connections} }}",
+        quoted(host),
+        protocol.word(),
+        tls.word(),
+    )
+}
+
+fn write_release(config: &Config, out: &mut String) -> fmt::Result {
+    let release = &config.release;
+    let retry_min = format_duration(release.retry_min);
+    let retry_max = format_duration(release.retry_max);
+    let in_doubt_after = format_duration(release.in_doubt_after);
+    writeln!(out, "\n[release]")?;
+    writeln!(out, "retry_min = \"{retry_min}\"")?;
+    writeln!(out, "retry_max = \"{retry_max}\"")?;
+    writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;
+    writeln!(out, "in_doubt_after = \"{in_doubt_after}\"")?;
+    writeln!(out, "stop_after_refusals = {}", release.stop_after_refusals)
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
