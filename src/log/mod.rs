@@ -160,7 +160,11 @@ fn report_panics(sink: Arc<Sink>) {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         with_line(|line| {
-            line.add(format_args!("{info}"));
+            let text = info.payload_as_str().unwrap_or("without a text");
+            match info.location() {
+                Some(place) => line.add(format_args!("{place}: {text}")),
+                None => line.add(format_args!("{text}")),
+            }
             sink.append(Source::Panic, line.as_bytes());
         });
         if env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
