@@ -93,7 +93,7 @@ impl fmt::Debug for Guard {
 }
 
 impl Drop for Guard {
-    /// Waits until all lines are written, at most [`sink::CLOSE_WAIT`]. Lines of threads
+    /// Waits until all lines are written, at most 5 s. Lines of threads
     /// that are still running are written one by one from then on.
     fn drop(&mut self) {
         self.sink.close();
@@ -122,7 +122,7 @@ pub fn init(config: &config::Log) -> Result<Guard, LogError> {
 
 /// Writes a line such as `postfix-relay/smtpd[4242]: 01KAR6Q8ZJ5V: client=...`. Control
 /// characters in `line` are shown as `?`, as Postfix does, so that no client can forge one;
-/// what exceeds [`line::TEXT_BYTES_MAX`] is cut off. Without [`init`] there is no mail log.
+/// what exceeds 2000 bytes is cut off. Without [`init`] there is no mail log.
 pub fn mail(service: Service, line: fmt::Arguments<'_>) {
     if let Some(sink) = SINK.get() {
         with_line(|buffer| {

@@ -23,7 +23,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// How long the first line of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(5);
 /// How long closing waits for an output that takes nothing.
-pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(5);
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// The shared buffer and its thread.
 pub(super) struct Sink {
