@@ -16,4 +16,5 @@ pub mod config;
 pub mod log;
 pub mod mail;
 pub mod manual;
+pub mod smtp;
 pub mod spool;
