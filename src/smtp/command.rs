@@ -154,7 +154,7 @@ impl<'a> Command<'a> {
             Verb::Help => Ok(Self::Help),
             Verb::Noop => Ok(Self::Noop),
             Verb::Unsupported => Err(CommandError::Unsupported),
-            Verb::Unknown => Err(CommandError::Unknown),
+            Verb::Connect | Verb::Unknown => Err(CommandError::Unknown),
         }
     }
 }

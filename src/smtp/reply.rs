@@ -27,6 +27,12 @@ impl Reply {
         self.code
     }
 
+    /// Its enhanced code, `5.7.1`; empty where there is none.
+    #[must_use]
+    pub fn enhanced(&self) -> &'static str {
+        self.enhanced
+    }
+
     /// Whether the command did what was asked, or may go on (2xx, 3xx).
     #[must_use]
     pub fn is_positive(&self) -> bool {

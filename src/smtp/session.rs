@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
             tls,
             hello: None,
             transaction: None,
-            verb: Verb::Unknown,
+            verb: Verb::Connect,
             counts: VerbCounts::default(),
             errors: 0,
         }
@@ -180,9 +180,11 @@ impl<'a> Session<'a> {
         self.errors = 0;
     }
 
-    /// The message that followed [`Action::Data`] was refused for good.
-    pub fn message_refused(&mut self) {
-        self.errors += 1;
+    /// The message that followed [`Action::Data`] was refused.
+    pub fn message_refused(&mut self, reply: &Reply) {
+        if reply.is_permanent() {
+            self.errors += 1;
+        }
     }
 
     /// TLS was negotiated: the session starts anew, without another greeting, and

@@ -5,6 +5,8 @@ use std::fmt;
 /// The first word of a command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verb {
+    /// No command yet.
+    Connect,
     /// RFC 5321 §4.1.1.1.
     Helo,
     /// RFC 5321 §4.1.1.1.
@@ -71,6 +73,7 @@ impl Verb {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
             Self::Unsupported => "unsupported",
             Self::Unknown => "unknown",
             _ => VERBS
