@@ -16,4 +16,7 @@ pub mod config;
 pub mod log;
 pub mod mail;
 pub mod manual;
+pub mod net;
+pub mod receive;
+pub mod smtp;
 pub mod spool;

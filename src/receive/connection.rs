@@ -1,0 +1,251 @@
+//! One client's connection, from greeting to the end.
+
+use super::{answers, log, message, message::Outcome, server::Shared};
+use crate::{
+    config::ListenTls,
+    mail::{Client, Recipient},
+    net::{Expect, Line, Pass, Stream, Wire, WireError},
+    smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls, Transaction},
+};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpStream, sync::watch};
+
+/// Serves a client that was let in.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listen_tls: ListenTls,
+    shutdown: watch::Receiver<bool>,
+    _pass: Pass,
+) {
+    // Replies are written whole; waiting for more to send would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let ip = peer.ip().to_canonical();
+    log::connect(ip);
+    shared.counters.count_connection();
+    let wire = Wire::new(
+        Stream::Plain(stream),
+        shutdown,
+        COMMAND_BYTES_MAX,
+        shared.command_timeout,
+    );
+    let tls = match (listen_tls, &shared.tls) {
+        (ListenTls::Starttls, Some(_)) => Tls::Offered,
+        _ => Tls::Unavailable,
+    };
+    let mut connection = Connection {
+        shared: &shared,
+        peer: SocketAddr::new(ip, peer.port()),
+        session: Session::new(&shared.limits, tls),
+        tls: None,
+    };
+    connection.run(wire, listen_tls).await;
+    log::disconnect(ip, connection.session.counts());
+    shared.counters.count_disconnection();
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    peer: SocketAddr,
+    session: Session<'a>,
+    /// Version and cipher.
+    tls: Option<String>,
+}
+
+/// What follows a command.
+enum Next {
+    /// The next one.
+    Command,
+    /// TLS, then the next one.
+    Starttls,
+    /// Nothing.
+    Close,
+    /// Nothing, and the client is gone or too slow.
+    Broken(WireError),
+}
+
+impl Connection<'_> {
+    async fn run(&mut self, mut wire: Wire, listen_tls: ListenTls) {
+        if listen_tls == ListenTls::Implicit {
+            match self.encrypt(wire).await {
+                Some(encrypted) => wire = encrypted,
+                None => return,
+            }
+        }
+        self.session.greeting().write(wire.output());
+        loop {
+            match self.converse(&mut wire).await {
+                Next::Command => {}
+                Next::Starttls => match self.encrypt(wire).await {
+                    Some(encrypted) => wire = encrypted,
+                    None => return,
+                },
+                Next::Close => return wire.close().await,
+                Next::Broken(error) => return self.broken(wire, &error).await,
+            }
+        }
+    }
+
+    /// Negotiates TLS and lets the session start anew.
+    async fn encrypt(&mut self, mut wire: Wire) -> Option<Wire> {
+        let config = self.shared.tls.clone()?;
+        wire.set_deadline(self.shared.command_timeout);
+        let wire = match wire.encrypt(config).await {
+            Ok(wire) => wire,
+            Err(error) => {
+                log::tls_failed(&error, self.peer.ip());
+                return None;
+            }
+        };
+        self.tls = wire.tls();
+        self.session.encrypted();
+        self.shared.counters.count_encrypted();
+        Some(wire)
+    }
+
+    /// Takes commands as they come, and sends the replies when there are no more to be
+    /// had without waiting (RFC 2920 §3.2).
+    async fn converse(&mut self, wire: &mut Wire) -> Next {
+        wire.set_deadline(self.shared.command_timeout);
+        loop {
+            let action = match wire.line() {
+                Some(Line::Whole(line)) => self.session.command(line),
+                Some(Line::BareLf) => self.session.bad_line(answers::bare_lf()),
+                Some(Line::TooLong) => self.session.bad_line(answers::line_too_long()),
+                // RFC 5321 §4.5.3.2.7. The deadline stands for the whole line: sending it
+                // byte by byte gains no time.
+                None => match wire.fill(Expect::Line).await {
+                    Ok(()) => continue,
+                    Err(error) => return Next::Broken(error),
+                },
+            };
+            return self.act(wire, action).await;
+        }
+    }
+
+    async fn act(&mut self, wire: &mut Wire, action: Action) -> Next {
+        let action = match action {
+            Action::Sender(mail) => self.sender(mail),
+            Action::Recipient(rcpt) => self.recipient(rcpt),
+            Action::Reply(reply) => {
+                self.note(&reply, None, None);
+                Action::Reply(reply)
+            }
+            decided => decided,
+        };
+        match action {
+            Action::Reply(reply) => {
+                reply.write(wire.output());
+                Next::Command
+            }
+            Action::Data(reply, transaction) => {
+                reply.write(wire.output());
+                self.message(wire, transaction).await
+            }
+            Action::Starttls(reply) => {
+                reply.write(wire.output());
+                Next::Starttls
+            }
+            Action::Close(reply) => {
+                self.note(&reply, None, None);
+                reply.write(wire.output());
+                Next::Close
+            }
+            // The session has been told; it asks no question twice.
+            Action::Sender(_) | Action::Recipient(_) => Next::Close,
+        }
+    }
+
+    fn sender(&mut self, mail: Mail) -> Action {
+        match self.shared.spool.admit(mail.size_bytes) {
+            Ok(()) => self.session.accept_sender(mail),
+            Err(error) => {
+                let reply = answers::spool_refusal(&error);
+                self.note(&reply, Some(mail.reverse_path.as_str()), None);
+                self.session.refuse(reply)
+            }
+        }
+    }
+
+    fn recipient(&mut self, rcpt: Rcpt) -> Action {
+        let Rcpt { to, notify, orcpt } = rcpt;
+        match self.shared.directory.find(to) {
+            Ok(address) => self.session.accept_recipient(Recipient {
+                address,
+                notify,
+                orcpt,
+            }),
+            Err((reply, to)) => {
+                let from = self.session.transaction();
+                let from = from.map(|transaction| transaction.mail.reverse_path.as_str());
+                self.note(&reply, from, Some(&to));
+                self.session.refuse(reply)
+            }
+        }
+    }
+
+    async fn message(&mut self, wire: &mut Wire, transaction: Transaction) -> Next {
+        let from = transaction.mail.reverse_path.clone();
+        let client = Client {
+            ip: self.peer.ip(),
+            port: self.peer.port(),
+            name: None,
+            helo: self.session.helo().to_owned(),
+            protocol: self.session.protocol(),
+            tls: self.tls.clone(),
+        };
+        let outcome = message::receive(self.shared, wire, transaction, client).await;
+        wire.shrink();
+        match outcome {
+            Outcome::Kept => {
+                self.session.message_accepted();
+                Next::Command
+            }
+            Outcome::Refused(reply) => {
+                self.note(&reply, Some(from.as_str()), None);
+                self.session.message_refused(&reply);
+                reply.write(wire.output());
+                Next::Command
+            }
+            Outcome::GivenUp(reply) => {
+                self.note(&reply, Some(from.as_str()), None);
+                reply.write(wire.output());
+                Next::Close
+            }
+            Outcome::Broken(error) => Next::Broken(error),
+        }
+    }
+
+    /// Counts and logs a refusal. What is only a client's mistake in the protocol shows in
+    /// the counts of its disconnect line.
+    fn note(&self, reply: &Reply, from: Option<&str>, to: Option<&str>) {
+        if reply.is_positive() {
+            return;
+        }
+        self.shared.counters.count_rejected(reply);
+        if !matches!(reply.code(), 500..=503 | 555) {
+            log::rejected(&self.session, self.peer.ip(), reply, from, to);
+        }
+    }
+
+    /// Tells a client that is still there why it is left.
+    async fn broken(&self, mut wire: Wire, error: &WireError) {
+        let hostname = &self.shared.limits.hostname;
+        let reply = match error {
+            WireError::Timeout => answers::timeout(hostname),
+            WireError::Stopping => answers::stopping(hostname),
+            WireError::Closed | WireError::Io(_) => {
+                log::broken_off(error, self.session.verb(), self.peer.ip());
+                return;
+            }
+        };
+        if matches!(error, WireError::Timeout) {
+            log::broken_off(error, self.session.verb(), self.peer.ip());
+        }
+        reply.write(wire.output());
+        wire.close().await;
+    }
+}
