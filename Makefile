@@ -20,7 +20,15 @@ test: install-build install-peers ## Run all tests, with real mail servers on lo
 	cargo test --locked
 
 run: build ## Start a relay from this checkout: port 2525, spool in spool/
-	@tests/demo/run $(RELAY)
+	@echo
+	@echo "Once it is ready, in another terminal:"
+	@echo "  send      swaks --server 127.0.0.1:2525 --from you@example.org --to bob@example.com"
+	@echo "  look      $(RELAY) --config conf/relay.toml status"
+	@echo "            $(RELAY) --config conf/relay.toml list"
+	@echo "  release   $(RELAY) --config conf/relay.toml release example.com --to HOST:PORT"
+	@echo "conf/relay.toml says what it takes and where to; Ctrl-C stops it."
+	@echo
+	@exec $(RELAY) --config conf/relay.toml serve
 
 bench: install-peers build ## Compare with Postfix's hold queue; ARGS="--help" for its options
 	@$(PYTHON) benches/hold_queue.py --relay $(RELAY) $(ARGS)

@@ -19,7 +19,6 @@ use std::{
 use support::{
     Random,
     client::{Client, queue_id, wire},
-    poll,
     relay::{DOMAIN, Relay, Settings, text},
     scripted::{Act, Ask, Scripted},
     temp,
@@ -184,8 +183,7 @@ fn check(relay: &Relay, directory: &Path, record: &[Sent]) {
         }
     }
     assert_order(record);
-    let recount = relay.json(&["fsck"]);
-    assert_eq!(recount["ok"], true, "{recount}");
+    relay.assert_clean();
 }
 
 /// If one message's 250 was read before another's end-of-data was sent, the first has the
@@ -282,9 +280,7 @@ fn a_release_goes_on_after_a_kill() {
         relay.kill();
         relay.run();
     }
-    poll("an empty backlog", || {
-        (relay.ledger(DOMAIN)["phase"] == "forward").then_some(())
-    });
+    relay.await_forward();
 
     let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut repeated = BTreeSet::new();
@@ -303,10 +299,8 @@ fn a_release_goes_on_after_a_kill() {
         repeated.is_subset(&doubted),
         "{repeated:?} but reported {doubted:?}"
     );
-    let ledger = relay.ledger(DOMAIN);
-    assert_eq!(ledger["counts"]["delivered"], MESSAGES, "{ledger}");
-    let recount = relay.json(&["fsck"]);
-    assert_eq!(recount["ok"], true, "{recount}");
+    assert_eq!(relay.count("delivered"), MESSAGES);
+    relay.assert_clean();
 }
 
 /// The tags of the messages that have been in doubt, by their events.
@@ -317,8 +311,7 @@ fn doubted(relay: &Relay) -> BTreeSet<String> {
         line["queue_id"].as_str().unwrap().to_owned()
     });
     ids.filter(|id| {
-        let shown = relay.json(&["show", id, "--events"]);
-        let events = shown["events"].as_array().unwrap().clone();
+        let events = relay.events(id);
         events.iter().any(|event| event["to"] == "in_doubt")
     })
     .map(|id| tag(&relay.ok(&["show", &id, "--raw"])))

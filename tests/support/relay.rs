@@ -238,15 +238,46 @@ impl Relay {
             .collect()
     }
 
-    /// The counters of a domain, by state, with `accepted`.
-    pub fn ledger(&self, domain: &str) -> Value {
+    /// What `relay status` says about a domain.
+    pub fn domain(&self, name: &str) -> Value {
         let status = self.json(&["status"]);
         let domains = status["domains"].as_array().unwrap();
-        domains
-            .iter()
-            .find(|status| status["domain"] == domain)
-            .unwrap_or_else(|| panic!("{domain} in {status}"))
+        let domain = domains.iter().find(|domain| domain["name"] == name);
+        domain
+            .unwrap_or_else(|| panic!("no {name} in {status}"))
             .clone()
+    }
+
+    /// How many deliveries of [`DOMAIN`] are in a state, by the counters.
+    pub fn count(&self, state: &str) -> u64 {
+        let domain = self.domain(DOMAIN);
+        assert_eq!(domain["balanced"], true, "{domain}");
+        domain["states"][state]["count"].as_u64().unwrap()
+    }
+
+    /// How many deliveries of [`DOMAIN`] were ever accepted, by the counters.
+    pub fn accepted(&self) -> u64 {
+        let domain = self.domain(DOMAIN);
+        domain["accepted"]["count"].as_u64().unwrap()
+    }
+
+    /// The history of a message's deliveries.
+    pub fn events(&self, id: &str) -> Vec<Value> {
+        let shown = self.json(&["show", id, "--events"]);
+        shown["events"].as_array().unwrap().clone()
+    }
+
+    /// A full recount, which must find nothing.
+    pub fn assert_clean(&self) {
+        let recount = self.json(&["fsck"]);
+        assert_eq!(recount["clean"], true, "{recount}");
+    }
+
+    /// Waits until [`DOMAIN`]'s backlog is empty.
+    pub fn await_forward(&self) {
+        super::poll("an empty backlog", || {
+            (self.domain(DOMAIN)["phase"] == "forward").then_some(())
+        });
     }
 }
 
