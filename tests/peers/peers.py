@@ -38,8 +38,8 @@ class Peer:
 
     def __init__(self, kind, arguments, as_root=False):
         command = [sys.executable, __file__, kind, *arguments]
-        if as_root and os.geteuid() != 0:
-            command = ["sudo", "-n", *command]
+        if as_root:
+            command = by_root(command)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -70,6 +70,11 @@ def start(kind, directory, *arguments):
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)
     return Peer(kind, ["--dir", str(directory), *arguments], as_root=kind == "postfix")
+
+
+def by_root(command):
+    """The command as one that root runs."""
+    return command if os.geteuid() == 0 else ["sudo", "-n", *command]
 
 
 def free_port():
@@ -113,6 +118,7 @@ bounce    unix  - - n -   0 bounce
 defer     unix  - - n -   0 bounce
 trace     unix  - - n -   0 bounce
 verify    unix  - - n -   1 verify
+showq     unix  n - n -   - showq
 flush     unix  n - n 1000? 0 flush
 proxymap  unix  - - n -   - proxymap
 smtp      unix  - - n -   - smtp
@@ -173,6 +179,8 @@ def postfix(arguments):
         "smtpd_client_connection_rate_limit": "0",
         "default_process_limit": "200",
         "in_flow_delay": "0",
+        # Then they rise with time.
+        "enable_long_queue_ids": "yes",
         "queue_minfree": "0",
         "virtual_mailbox_base": mail,
         "virtual_uid_maps": f"static:{uid}",
