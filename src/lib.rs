@@ -13,6 +13,7 @@
 )]
 
 pub mod config;
+pub mod control;
 pub mod log;
 pub mod mail;
 pub mod manual;
