@@ -1,10 +1,13 @@
 //! A message with its deliveries: what `postqueue -j` prints, and more members.
 
 use crate::{
-    mail::BodyKind,
+    mail::{BodyKind, ReversePath},
     spool::{Delivery, Standing, State, StoredMessage},
 };
 use serde::{Deserialize, Serialize};
+
+/// What `postqueue` shows for the null sender. No address, having no `@`.
+pub const NULL_SENDER: &str = "MAILER-DAEMON";
 
 /// A message. The members up to `recipients` are those of `postqueue -j`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,7 +23,7 @@ pub struct MessageView {
     pub message_size: u64,
     /// Always false: a hold never expires.
     pub forced_expire: bool,
-    /// MAIL FROM; empty for the null sender.
+    /// MAIL FROM; [`NULL_SENDER`] for the null sender.
     pub sender: String,
     /// Its deliveries: all of them, or those that a listing was asked for.
     pub recipients: Vec<RecipientView>,
@@ -104,7 +107,10 @@ impl MessageView {
             arrival_time: envelope.received_ms / 1000,
             message_size: message.size,
             forced_expire: false,
-            sender: envelope.reverse_path.to_string(),
+            sender: match &envelope.reverse_path {
+                ReversePath::Null => NULL_SENDER.into(),
+                ReversePath::Address(address) => address.to_string(),
+            },
             domain: recipients
                 .first()
                 .map(|recipient| recipient.domain.clone())

@@ -11,5 +11,5 @@ mod status;
 
 pub use event::{DomainEventView, EventView};
 pub use fsck::{FsckDomainView, FsckView, RepairView};
-pub use message::{MessageView, RecipientView};
+pub use message::{MessageView, NULL_SENDER, RecipientView};
 pub use status::{DomainView, Live, ReleaseView, Speed, StatesView, StatusView};
