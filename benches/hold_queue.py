@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""relay beside Postfix's hold queue and beside smtp-sink, which stores nothing: the same
+load by smtp-source, on the same machine and disk, in turns.
+
+    hold_queue.py --relay PATH/TO/relay [--scenario NAME ...] [--rounds N] [--json FILE]
+
+Each contender runs once a round, in an order that rotates. The table shows the median of
+the rounds with their range; the JSON has every reading, the machine and the versions.
+Afterwards each queue is counted: a message that was not kept is an error, not a speed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/peers"))
+import peers  # noqa: E402 (it stands beside the tests)
+
+DOMAIN = "corp.example"
+SESSIONS = 50
+CONNECTIONS = 20
+START_SECONDS = 60
+RELEASE_SECONDS = 600
+
+
+@dataclass
+class Scenario:
+    about: str
+    messages: int
+    bytes: int
+    kept: bool = True
+    release: bool = False
+
+
+SCENARIOS = {
+    "hold-4k": Scenario("4 kB, 50 kept connections", 5000, 4096),
+    "hold-4k-connect": Scenario("4 kB, a connection a message", 5000, 4096, kept=False),
+    "hold-100k": Scenario("100 kB, 50 kept connections", 1000, 100_000),
+    "hold-10m": Scenario("10 MB, 50 kept connections", 100, 10_000_000),
+    "release-4k": Scenario(
+        "4 kB released into smtp-sink, 20 connections", 5000, 4096, release=True
+    ),
+}
+
+CONFIGURATION = """\
+hostname = "hold.example.net"
+
+[[listen]]
+address = "127.0.0.1:0"
+tls = "none"
+
+[spool]
+path = "spool"
+min_free = "64 MiB"
+
+[limits]
+connections_per_ip = 1000
+
+[[domain]]
+name = "{domain}"
+recipients = "any"
+destination = {{ host = "127.0.0.1", port = {sink}, tls = "none", connections = {connections} }}
+
+[control]
+socket = "control.sock"
+"""
+
+
+class Relay:
+    name = "relay"
+
+    def __init__(self, binary, directory, sink_port):
+        self.command = [binary, "--config", str(directory / "relay.toml")]
+        directory.mkdir()
+        text = CONFIGURATION.format(domain=DOMAIN, sink=sink_port, connections=CONNECTIONS)
+        (directory / "relay.toml").write_text(text)
+        self.log = open(directory / "log", "w")
+        self.process = subprocess.Popen(
+            [*self.command, "serve"], stdout=subprocess.PIPE, stderr=self.log, text=True
+        )
+        self.port = None
+        for line in self.process.stdout:
+            found = re.match(r"relay: listening on 127\.0\.0\.1:(\d+)", line)
+            self.port = int(found.group(1)) if found else self.port
+            if line == "relay: ready\n":
+                break
+        if self.port is None:
+            sys.exit(f"relay did not start:\n{(directory / 'log').read_text()}")
+        # What it says later is not for us, but must not fill the pipe.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+
+    def run(self, *arguments):
+        command = [*self.command, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def status(self):
+        return json.loads(self.run("--json", "status"))["domains"][0]
+
+    def held(self):
+        return self.status()["states"]["held"]["count"]
+
+    def release(self):
+        self.run("release", DOMAIN, "--yes", "--then-hold", "--detach")
+
+    def await_drained(self):
+        """So that the next round begins in hold, with nothing left."""
+        end = time.monotonic() + RELEASE_SECONDS
+        while self.status()["phase"] != "hold" or self.status()["backlog"]:
+            if time.monotonic() > end:
+                sys.exit("relay does not drain")
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+
+class Postfix:
+    name = "Postfix"
+
+    def __init__(self, directory, sink_port):
+        relay_to = f"[127.0.0.1]:{sink_port}"
+        self.peer = peers.start("postfix", directory, "--hold", "--relay-to", relay_to)
+        self.port = self.peer["smtp"]
+
+    def run(self, *command):
+        program, *arguments = command
+        command = peers.by_root([program, "-c", self.peer["config"], *arguments])
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def held(self):
+        found = re.search(r"in (\d+) Requests?\.", self.run("postqueue", "-p")[-200:])
+        return int(found.group(1)) if found else 0
+
+    def release(self):
+        # The first only moves mail to the deferred queue, which is looked at now and then.
+        self.run("postsuper", "-H", "ALL")
+        self.run("postqueue", "-f")
+
+    def await_drained(self):
+        end = time.monotonic() + RELEASE_SECONDS
+        while self.held():
+            if time.monotonic() > end:
+                sys.exit("Postfix does not drain")
+            time.sleep(0.05)
+
+    def stop(self):
+        self.peer.stop()
+
+
+class Sink:
+    """smtp-sink: takes everything and keeps nothing. It counts what it has taken."""
+
+    name = "smtp-sink"
+
+    def __init__(self, directory):
+        directory.mkdir()
+        self.port = peers.free_port()
+        command = ["smtp-sink", "-c"]
+        if os.geteuid() == 0:
+            command += ["-u", "postfix"]
+        command += [f"127.0.0.1:{self.port}", "1024"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=directory)
+        self.taken = 0
+        self.news = threading.Condition()
+        threading.Thread(target=self.read, daemon=True).start()
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    sys.exit("smtp-sink does not answer")
+                time.sleep(0.02)
+
+    def read(self):
+        rest = b""
+        while block := os.read(self.process.stdout.fileno(), 65536):
+            rest += block
+            counts = re.findall(rb"mesg=(\d+)\s", rest)
+            rest = rest[-64:]
+            if counts:
+                with self.news:
+                    self.taken = int(counts[-1])
+                    self.news.notify_all()
+
+    def await_taken(self, count):
+        with self.news:
+            if not self.news.wait_for(lambda: self.taken >= count, RELEASE_SECONDS):
+                sys.exit(f"smtp-sink took {self.taken} of {count}")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def load(scenario, port):
+    """Sends a round's messages with smtp-source; seconds until the last reply."""
+    command = ["smtp-source", "-s", str(SESSIONS), "-m", str(scenario.messages)]
+    command += ["-l", str(scenario.bytes), "-f", "load@example.org"]
+    # A number before each recipient's name: as many mailboxes as messages.
+    command += ["-N", "-t", f"user@{DOMAIN}", "-M", "load.example.org"]
+    command += ["-d"] if scenario.kept else []
+    begin = time.monotonic()
+    subprocess.run([*command, f"127.0.0.1:{port}"], check=True)
+    return time.monotonic() - begin
+
+
+def hold_round(scenario, contender):
+    return load(scenario, contender.port)
+
+
+def release_round(scenario, contender, sink):
+    load(scenario, contender.port)
+    before = sink.taken
+    begin = time.monotonic()
+    contender.release()
+    sink.await_taken(before + scenario.messages)
+    seconds = time.monotonic() - begin
+    contender.await_drained()
+    return seconds
+
+
+def run(scenario, binary, rounds, parent):
+    """The rates of each contender, a message rate a round."""
+    with tempfile.TemporaryDirectory(prefix="relay-bench.", dir=parent) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        sink = Sink(directory / "sink")
+        queues = [
+            Relay(binary, directory / "relay", sink.port),
+            Postfix(directory / "postfix", sink.port),
+        ]
+        contenders = queues if scenario.release else [*queues, sink]
+        rates = {contender.name: [] for contender in contenders}
+        try:
+            for number in range(rounds):
+                turn = number % len(contenders)
+                for contender in contenders[turn:] + contenders[:turn]:
+                    if scenario.release:
+                        seconds = release_round(scenario, contender, sink)
+                    else:
+                        seconds = hold_round(scenario, contender)
+                    rate = scenario.messages / seconds
+                    rates[contender.name].append(rate)
+                    print(f"  round {number + 1}: {contender.name:10} {rate:>9,.0f}/s", file=sys.stderr)
+            expected = 0 if scenario.release else rounds * scenario.messages
+            for queue in queues:
+                if queue.held() != expected:
+                    sys.exit(f"{queue.name} holds {queue.held()} of {expected} messages")
+        finally:
+            for contender in [*queues, sink]:
+                contender.stop()
+    return rates
+
+
+def sync_ms(parent):
+    """How long this disk takes to make 4 KiB durable: the median of 200."""
+    times = []
+    with tempfile.TemporaryFile(dir=parent) as file:
+        os.posix_fallocate(file.fileno(), 0, 1 << 20)
+        os.fsync(file.fileno())
+        for number in range(200):
+            begin = time.monotonic()
+            os.pwrite(file.fileno(), b"x" * 4096, number * 4096)
+            os.fdatasync(file.fileno())
+            times.append(time.monotonic() - begin)
+    return statistics.median(times) * 1000
+
+
+def machine(binary, parent):
+    def said(*command):
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": cpu.group(1) if cpu else platform.machine(),
+        "cpus": os.cpu_count(),
+        "memory_bytes": memory,
+        "kernel": platform.release(),
+        "file_system": said("stat", "-f", "-c", "%T", str(parent)),
+        "fdatasync_4k_ms": round(sync_ms(parent), 3),
+        "relay": said(binary, "--version"),
+        "profile": "dev (opt-level 2, debug assertions)",
+        "postfix": said("postconf", "-d", "-h", "mail_version"),
+    }
+
+
+def summary(rates):
+    """Median and range a contender, and its ratio to Postfix: of medians."""
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        name: {
+            "median_per_s": round(medians[name], 1),
+            "lowest_per_s": round(min(values), 1),
+            "highest_per_s": round(max(values), 1),
+            "of_postfix": round(medians[name] / medians["Postfix"], 2),
+            "rounds_per_s": [round(value, 1) for value in values],
+        }
+        for name, values in rates.items()
+    }
+
+
+def show(about, result):
+    print(f"\n{about}")
+    print(f"  {'':10} {'messages/s':>10}   {'lowest to highest':^19}   of Postfix")
+    for name, line in result.items():
+        spread = f"{line['lowest_per_s']:,.0f} to {line['highest_per_s']:,.0f}"
+        print(f"  {name:10} {line['median_per_s']:>10,.0f}   {spread:^19}   {line['of_postfix']:>6.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--relay", required=True, help="the binary")
+    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "all"], help="default: hold-4k")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, help="in a round, in the place of the scenario's number")
+    parser.add_argument("--dir", default="/var/tmp", help="on the disk to measure; default /var/tmp")
+    parser.add_argument("--json", type=Path, help="default: bench/hold-queue.json beside the binary's directory")
+    arguments = parser.parse_args()
+    binary = str(Path(arguments.relay).resolve())
+    names = arguments.scenario or ["hold-4k"]
+    names = list(SCENARIOS) if "all" in names else names
+
+    report = {"machine": machine(binary, arguments.dir), "scenarios": {}}
+    for name in names:
+        scenario = SCENARIOS[name]
+        scenario.messages = arguments.messages or scenario.messages
+        print(f"{name}: {scenario.about}, {scenario.messages} messages a round", file=sys.stderr)
+        result = summary(run(scenario, binary, arguments.rounds, arguments.dir))
+        report["scenarios"][name] = {**vars(scenario), "rounds": arguments.rounds, "result": result}
+        show(scenario.about, result)
+
+    what = report["machine"]
+    print(
+        f"\n{what['cpus']} x {what['cpu']}, {what['memory_bytes'] >> 30} GiB, Linux {what['kernel']},"
+        f" {what['file_system']}, 4 KiB write + fdatasync {what['fdatasync_4k_ms']} ms"
+        f"\n{what['relay']}, {what['profile']}; Postfix {what['postfix']}"
+    )
+    path = arguments.json or Path(binary).parent.parent / "bench/hold-queue.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"every reading: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+//! Real mail servers, started by `tests/peers/peers.py`. Each ends when its [`Peer`] is
+//! dropped, or when this process dies.
+
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// A running server.
+pub struct Peer {
+    child: Child,
+    info: Value,
+}
+
+impl Peer {
+    /// Dovecot with LMTP and IMAP. Every user exists, with the password `pw`.
+    pub fn dovecot(directory: &Path) -> Self {
+        Self::start("dovecot", directory, &[])
+    }
+
+    /// Postfix, which delivers these mailboxes into maildirs.
+    pub fn postfix(directory: &Path, mailboxes: &[String]) -> Self {
+        let arguments: Vec<&str> = (mailboxes.iter())
+            .flat_map(|mailbox| ["--mailbox", mailbox])
+            .collect();
+        Self::start("postfix", directory, &arguments)
+    }
+
+    /// smtp-sink with options of its own, on this port, or on a free one for 0.
+    pub fn sink(directory: &Path, port: u16, options: &[&str]) -> Self {
+        let port = port.to_string();
+        let mut arguments = vec!["--port", &port, "--"];
+        arguments.extend(options);
+        Self::start("sink", directory, &arguments)
+    }
+
+    fn start(kind: &str, directory: &Path, arguments: &[&str]) -> Self {
+        std::fs::create_dir_all(directory).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/peers.py");
+        // Postfix's master runs as root and nothing else.
+        let mut command = if kind == "postfix" && !rustix::process::geteuid().is_root() {
+            let mut command = Command::new("sudo");
+            command.args(["-n", "python3"]);
+            command
+        } else {
+            Command::new("python3")
+        };
+        let mut child = command
+            .args([
+                script.as_path(),
+                Path::new(kind),
+                Path::new("--dir"),
+                directory,
+            ])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let output = child.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        let info = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{kind} did not start ({error}); see above"));
+        Self { child, info }
+    }
+
+    /// One of its ports: `smtp`, `lmtp` or `imap`.
+    pub fn port(&self, name: &str) -> u16 {
+        let port = self.info[name].as_u64().unwrap();
+        u16::try_from(port).unwrap()
+    }
+
+    /// Where its mailboxes are.
+    pub fn mail(&self) -> PathBuf {
+        self.info["mail"].as_str().unwrap().into()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // The end of its standard input ends it.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
