@@ -84,7 +84,10 @@ fn greet(config: &Config, parts: &Parts) {
         let _ = writeln!(out, "relay: {text}");
     };
     line(format!("spool {}", config.spool.path.display()));
-    line(format!("control socket {}", config.control.socket.display()));
+    line(format!(
+        "control socket {}",
+        config.control.socket.display()
+    ));
     for (address, protocol) in parts.addresses() {
         line(format!("listening on {address} ({protocol})"));
     }

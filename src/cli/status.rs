@@ -82,7 +82,7 @@ fn block(screen: &Screen, domain: &DomainView, now_ms: u64) -> Vec<String> {
         lines.push(format!("  {paused}    {}", human::printable(reason)));
     }
     lines.extend(states(domain, now_ms));
-    lines.extend(release(domain));
+    lines.extend(release(domain, now_ms));
     lines.extend(quiet(domain, now_ms));
     lines.push(account(screen, domain));
     lines
@@ -145,21 +145,25 @@ fn states(domain: &DomainView, now_ms: u64) -> Vec<String> {
     lines
 }
 
-fn release(domain: &DomainView) -> Option<String> {
+fn release(domain: &DomainView, now_ms: u64) -> Option<String> {
     let release = domain.release.as_ref()?;
     let mut line = format!(
-        "  release   {} in flight over {}",
+        "  release   to {}  {} in flight over {}  out {}",
+        human::printable(&release.destination),
         human::count(release.in_flight),
-        human::counted(release.connections, "connection", "connections")
+        human::counted(release.connections, "connection", "connections"),
+        human::rate(release.rate_per_s * 60.0)
     );
-    if let Some(rate) = domain.finished_per_s {
-        line += &format!("  out {}", human::rate(rate * 60.0));
-    }
-    if let Some(to) = &domain.to {
-        line += &format!("  to {}", human::printable(to));
+    if release.mailboxes_waiting > 0 {
+        let waiting = human::counted(release.mailboxes_waiting, "mailbox", "mailboxes");
+        line += &format!("  {waiting} waiting for another try");
     }
     if let Some(blocked) = &release.blocked {
-        line += &format!("  waiting: {}", human::printable(blocked));
+        line += &format!("\n            waiting: {}", human::printable(blocked));
+    }
+    if let Some(next_ms) = release.next_try_ms {
+        let left = human::duration(next_ms.saturating_sub(now_ms));
+        line += &format!(", next try in {left}");
     }
     Some(line)
 }
@@ -241,15 +245,19 @@ mod tests {
         status.ledger.waiting = fixture::tally(2);
         let live = Live {
             release: Some(ReleaseView {
+                destination: "new.example:25".into(),
                 blocked: Some("connection refused".into()),
+                next_try_ms: Some(31_000),
                 in_flight: 1,
                 connections: 2,
+                ..ReleaseView::default()
             }),
             ..Live::default()
         };
         let text = shown(&status, live, 1_000);
         assert!(text.contains("PAUSED    10 refusals in a row"));
-        assert!(text.contains("1 in flight over 2 connections  waiting: connection refused"));
+        assert!(text.contains("to new.example:25  1 in flight over 2 connections"));
+        assert!(text.contains("waiting: connection refused, next try in 30 s"));
         assert!(text.contains("accepted 3 = queued 2 + delivered 0 + parked 0"));
         assert!(text.contains("NOT BALANCED"));
     }

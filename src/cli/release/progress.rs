@@ -80,11 +80,12 @@ fn bar() -> ProgressBar {
 
 const TEMPLATE: &str = " [{bar:24}] {wide_msg}";
 
-/// The daemon's own measure where it has one.
+/// The releases' own measure where they have one.
 fn per_second(progress: &Progress, courses: &[Course], done: u64) -> f64 {
     let measured: f64 = courses
         .iter()
-        .filter_map(|course| course.now.finished_per_s)
+        .filter_map(|course| course.now.release.as_ref())
+        .map(|release| release.rate_per_s)
         .sum();
     let seconds = progress.started.elapsed().as_secs_f64();
     if measured > 0.0 || seconds < 1.0 {

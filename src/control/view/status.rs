@@ -88,13 +88,25 @@ pub struct StatesView {
 /// A release at work, as its workers see it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ReleaseView {
+    /// `HOST:PORT` that it goes to.
+    pub destination: String,
     /// What keeps it from going faster, or at all; absent when nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
-    /// Deliveries that are being sent at this moment.
+    /// When the destination is tried again, while it cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_ms: Option<u64>,
+    /// Messages that are being sent at this moment.
     pub in_flight: u64,
     /// Open connections to the destination.
     pub connections: u64,
+    /// Connections that may be used at present: fewer than configured while the
+    /// destination is slow or refuses some.
+    pub connections_allowed: u64,
+    /// Mailboxes that wait for their next try.
+    pub mailboxes_waiting: u64,
+    /// Deliveries a second, over the last ten seconds.
+    pub rate_per_s: f64,
 }
 
 /// What is known about a domain beside its status in the spool.
