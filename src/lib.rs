@@ -12,7 +12,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+#[cfg(feature = "engine")]
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod log;
 pub mod mail;
 pub mod manual;

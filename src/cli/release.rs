@@ -1,0 +1,176 @@
+//! `relay release`: starts it, and shows it until the backlog is empty. Leaving it does
+//! not stop the release; `relay hold` does.
+
+mod course;
+mod problem;
+mod progress;
+
+use super::{
+    Context, Exit,
+    client::Client,
+    domains::{Domains, order},
+    exit::Code,
+    human,
+    screen::Screen,
+};
+use crate::{
+    control::{
+        ReleaseOrder,
+        view::{DomainView, StatusView},
+    },
+    spool::Phase,
+};
+use clap::Args;
+use course::{Course, End};
+use progress::Progress;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How often the daemon is asked.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What to release, and to where.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    domains: Domains,
+    /// Another destination than the configured one.
+    #[arg(long, value_name = "HOST:PORT")]
+    to: Option<String>,
+    /// With the backlog empty go back to hold, in the place of forward.
+    #[arg(long)]
+    then_hold: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Start it and return.
+    #[arg(long)]
+    detach: bool,
+}
+
+/// With `--json`: what happens to a domain, a line each time.
+#[derive(Serialize)]
+struct News<'a> {
+    /// `released`, `progress`, `drained`, `held` or `paused`.
+    event: &'static str,
+    #[serde(flatten)]
+    domain: &'a DomainView,
+}
+
+/// # Errors
+/// An unknown domain, a no; a release that stopped on its way (75); those of the daemon.
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> {
+    let client = context.daemon().await?;
+    let screen = &context.screen;
+    let domains = arguments.domains.find(&client).await?;
+    confirm(screen, &arguments, &domains)?;
+    let status: StatusView = client.get("/v1/status").await?;
+    let body = ReleaseOrder {
+        to: arguments.to,
+        then: Some(if arguments.then_hold {
+            Phase::Hold
+        } else {
+            Phase::Forward
+        }),
+    };
+    let mut courses = Vec::with_capacity(domains.len());
+    for before in domains {
+        let after = order(&client, &before.name, "release", &body).await?;
+        start(screen, &after, arguments.detach)?;
+        courses.push(Course::new(before, status.now_ms));
+    }
+    if arguments.detach {
+        return Ok(());
+    }
+    follow(screen, &client, &mut courses).await?;
+    let stopped: Vec<&str> = courses
+        .iter()
+        .filter(|course| course.end != Some(End::Drained))
+        .map(|course| &*course.now.name)
+        .collect();
+    if stopped.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "not all was released: {} stopped on its way",
+        stopped.join(", ")
+    );
+    Err(Exit::new(Code::TryAgain, text).into())
+}
+
+fn confirm(screen: &Screen, arguments: &Arguments, domains: &[DomainView]) -> anyhow::Result<()> {
+    let Some(to) = arguments.to.as_ref().filter(|_| !arguments.yes) else {
+        return Ok(());
+    };
+    let backlog = domains.iter().map(|domain| domain.backlog).sum();
+    let names: Vec<&str> = domains.iter().map(|domain| &*domain.name).collect();
+    let question = format!(
+        "send {} of {} to {to}, not to the configured destination?",
+        human::counted(backlog, "delivery", "deliveries"),
+        names.join(", ")
+    );
+    // Without a terminal it is a script that says so; nothing is lost by it.
+    match screen.ask(&question) {
+        Some(false) => Err(Exit::new(Code::TryAgain, "nothing was released").into()),
+        Some(true) | None => Ok(()),
+    }
+}
+
+fn start(screen: &Screen, domain: &DomainView, detach: bool) -> anyhow::Result<()> {
+    if screen.json {
+        let event = "released";
+        return screen.json(&News { event, domain });
+    }
+    let name = &domain.name;
+    let backlog = human::counted(domain.backlog, "delivery", "deliveries");
+    let mut text = format!("{name}: releasing {backlog}");
+    if let Some(to) = &domain.to {
+        text += &format!(" to {to}");
+    }
+    if detach {
+        text += &format!("; to see it: `relay status`; to stop: `relay hold {name}`");
+        return Ok(screen.line(&text)?);
+    }
+    if domain.backlog > 0 {
+        text += &format!("; to stop: `relay hold {name}`; what is delivered stays delivered");
+    }
+    screen.remark(&text);
+    Ok(())
+}
+
+/// Looks until each domain's release has come to an end.
+async fn follow(screen: &Screen, client: &Client, courses: &mut [Course]) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    loop {
+        let status: StatusView = client.get("/v1/status").await?;
+        for course in courses.iter_mut().filter(|course| course.end.is_none()) {
+            let view = status.domains.iter().find(|d| d.name == course.now.name);
+            if let Some(view) = view {
+                course.look(client, view.clone()).await?;
+            }
+            if let Some(end) = &course.end {
+                progress.clear();
+                finish(screen, course, end)?;
+            }
+        }
+        if courses.iter().all(|course| course.end.is_some()) {
+            progress.clear();
+            return Ok(());
+        }
+        progress.show(screen, courses)?;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The closing account of a domain.
+fn finish(screen: &Screen, course: &Course, end: &End) -> anyhow::Result<()> {
+    let domain = &course.now;
+    if screen.json {
+        let event = end.name();
+        return screen.json(&News { event, domain });
+    }
+    for line in course.closing(end) {
+        screen.line(&line)?;
+    }
+    Ok(())
+}

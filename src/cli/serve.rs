@@ -1,0 +1,118 @@
+//! `relay serve`: opens the spool, starts the parts, and stops them in an order in which
+//! nothing that was accepted is lost and nobody is left waiting.
+//!
+//! The stop: listeners close and sessions end; then releases end what they are sending;
+//! then the control socket; then the spool. A second signal ends the process at once,
+//! which is as safe as `kill -9`: the spool recovers.
+
+mod parts;
+mod purge;
+
+use super::{Context, Exit, exit::Code};
+use crate::{
+    config::Config,
+    spool::{Spool, rocks::RocksSpool},
+};
+use clap::Args;
+use parts::Parts;
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The daemon takes all it needs from the configuration.
+#[derive(Args, Debug)]
+pub struct Arguments {}
+
+/// # Errors
+/// Those of the configuration, the spool and the sockets, before anything is accepted; a
+/// part that ended by itself; a second signal.
+pub async fn run(context: &Context, Arguments {}: Arguments) -> anyhow::Result<()> {
+    let mut config = context.config()?;
+    if let Some(socket) = &context.global.socket {
+        config.control.socket.clone_from(socket);
+    }
+    let config = Arc::new(config);
+    let _log = crate::log::init(&config.log)?;
+    let mut signals = Signals::new()?;
+    let spool: Arc<dyn Spool> = RocksSpool::open(&config.spool)?;
+    let served = serve(&config, &spool, &mut signals).await;
+    // Also after a failed start: the lock goes with the process, the files want closing.
+    let closed = spool.close().await;
+    served?;
+    Ok(closed?)
+}
+
+async fn serve(
+    config: &Arc<Config>,
+    spool: &Arc<dyn Spool>,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let names = config.domains.iter().map(|domain| domain.name.clone());
+    spool.add_domains(names.collect()).await?;
+    let mut parts = Parts::start(config, spool).await?;
+    greet(config, &parts);
+    let ended = tokio::select! {
+        name = signals.next() => {
+            tracing::info!("stopping after {name}");
+            None
+        }
+        part = parts.ended() => Some(part),
+    };
+    tokio::select! {
+        () = parts.stop() => {}
+        name = signals.next() => {
+            let text = format!("stopped at once after a second signal ({name})");
+            return Err(Exit::new(Code::TryAgain, text).into());
+        }
+    }
+    match ended {
+        None => Ok(()),
+        Some(part) => {
+            let text = format!("the {part} ended by itself; the log tells why");
+            Err(Exit::new(Code::Internal, text).into())
+        }
+    }
+}
+
+/// Tells where everything is; a test or script learns from it which ports were taken.
+fn greet(config: &Config, parts: &Parts) {
+    let mut out = io::stdout().lock();
+    let mut line = |text: String| {
+        // A daemon whose standard output is closed still serves.
+        let _ = writeln!(out, "relay: {text}");
+    };
+    line(format!("spool {}", config.spool.path.display()));
+    line(format!(
+        "control socket {}",
+        config.control.socket.display()
+    ));
+    for (address, protocol) in parts.addresses() {
+        line(format!("listening on {address} ({protocol})"));
+    }
+    line("ready".into());
+    let _ = out.flush();
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

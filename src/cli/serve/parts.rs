@@ -1,0 +1,95 @@
+//! The parts of the daemon, each a task with a way to stop it.
+
+use super::purge;
+use crate::{
+    config::{Config, ListenTls},
+    control, receive,
+    spool::Spool,
+};
+use std::{future::Future, net::SocketAddr, sync::Arc};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Everything that runs.
+pub struct Parts {
+    addresses: Vec<(SocketAddr, &'static str)>,
+    receiver: Part,
+    control: Part,
+    purge: JoinHandle<()>,
+}
+
+struct Part {
+    name: &'static str,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Parts {
+    /// Takes every socket, then starts. The control socket comes first: where another
+    /// daemon answers there, nothing else is touched.
+    ///
+    /// # Errors
+    /// A socket that cannot be had, and what the parts need and do not find.
+    pub async fn start(config: &Arc<Config>, spool: &Arc<dyn Spool>) -> anyhow::Result<Self> {
+        let live: control::LiveRelease = Arc::new(|_| None);
+        let control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
+        let receiver = receive::Server::bind(config, spool.clone()).await?;
+        let protocols = config.listen.iter().map(|listen| match listen.tls {
+            ListenTls::None | ListenTls::Starttls => "smtp",
+            ListenTls::Implicit => "smtps",
+        });
+        Ok(Self {
+            addresses: receiver.addresses().into_iter().zip(protocols).collect(),
+            receiver: Part::start("receiver", |stop| receiver.run(stop)),
+            control: Part::start("control socket", |stop| control.run(stopped(stop))),
+            purge: tokio::spawn(purge::run(spool.clone())),
+        })
+    }
+
+    /// Where mail is taken: with the ports that the system chose, and the protocol.
+    pub fn addresses(&self) -> &[(SocketAddr, &'static str)] {
+        &self.addresses
+    }
+
+    /// Waits for a part that ends by itself, which none should. Returns its name.
+    pub async fn ended(&mut self) -> &'static str {
+        let (receiver, control) = (&mut self.receiver, &mut self.control);
+        tokio::select! {
+            _ = &mut receiver.task => receiver.name,
+            _ = &mut control.task => control.name,
+        }
+    }
+
+    /// Stops all, each when the one before has come to its end.
+    pub async fn stop(&mut self) {
+        self.receiver.stop().await;
+        self.control.stop().await;
+        self.purge.abort();
+    }
+}
+
+impl Part {
+    fn start<F>(name: &'static str, run: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run(stopped));
+        Self { name, stop, task }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        // A task that has ended must not be awaited again.
+        if !self.task.is_finished()
+            && let Err(error) = (&mut self.task).await
+        {
+            tracing::error!("the {} died: {error}", self.name);
+        }
+    }
+}
+
+/// Returns when told to stop.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that nobody is left to tell us: stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

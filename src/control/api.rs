@@ -1,0 +1,247 @@
+//! The calls of the control socket; `control`'s own page lists them.
+
+use super::{
+    decision::{self, Decided, Decision, Ids},
+    error::{ApiError, ErrorKind},
+    filter::Filter,
+    listing::Listing,
+    orders::{PauseOrder, ReleaseOrder},
+    server::Shared,
+    stream,
+    view::{
+        DomainEventView, DomainView, EventView, FsckView, Live, MessageView, RepairView, StatusView,
+    },
+};
+use crate::{
+    mail::QueueId,
+    spool::{Cause, DomainCommand, DomainStatus, SpoolError, StoredMessage},
+};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::de::DeserializeOwned;
+use std::time::Instant;
+
+type Answered<T> = Result<T, ApiError>;
+
+pub(super) fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/domains/{name}", get(domain))
+        .route("/v1/domains/{name}/events", get(domain_events))
+        .route("/v1/domains/{name}/hold", post(hold))
+        .route("/v1/domains/{name}/release", post(release))
+        .route("/v1/domains/{name}/pause", post(pause))
+        .route("/v1/domains/{name}/resume", post(resume))
+        .route("/v1/messages", get(messages))
+        .route("/v1/messages/{id}", get(message))
+        .route("/v1/messages/{id}/events", get(events))
+        .route("/v1/messages/{id}/raw", get(raw))
+        .route("/v1/deliveries/retry", post(retry))
+        .route("/v1/deliveries/park", post(park))
+        .route("/v1/deliveries/drop", post(drop))
+        .route("/v1/fsck", get(fsck))
+        .route("/v1/fsck/repair", post(repair))
+        .fallback(no_such_call)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(shared)
+}
+
+async fn status(State(shared): State<Shared>) -> Answered<Json<StatusView>> {
+    let mut domains = Vec::new();
+    for domain in shared.spool.domains() {
+        domains.push(domain_view(&shared, &domain).await?);
+    }
+    Ok(Json(StatusView {
+        version: env!("CARGO_PKG_VERSION").into(),
+        now_ms: now_ms(),
+        domains,
+    }))
+}
+
+async fn domain(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Answered<Json<DomainView>> {
+    let name = name.to_lowercase();
+    let domain = shared.spool.domain(&name);
+    let domain = domain.ok_or(SpoolError::UnknownDomain(name))?;
+    Ok(Json(domain_view(&shared, &domain).await?))
+}
+
+async fn domain_view(shared: &Shared, domain: &DomainStatus) -> Answered<DomainView> {
+    let live = Live {
+        oldest_ms: shared.spool.oldest(domain.name.clone()).await?,
+        release: (shared.live)(&domain.name),
+        speed: shared.speeds.of(domain, Instant::now()),
+    };
+    Ok(DomainView::of(domain, live, now_ms()))
+}
+
+async fn domain_events(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Answered<Response> {
+    let name = name.to_lowercase();
+    if shared.spool.domain(&name).is_none() {
+        return Err(SpoolError::UnknownDomain(name).into());
+    }
+    let events = shared.spool.domain_events(name).await?;
+    Ok(stream::lines(events.iter().map(DomainEventView::from)))
+}
+
+async fn hold(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Answered<Json<DomainView>> {
+    command(&shared, name, DomainCommand::Hold, "hold").await
+}
+
+async fn release(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answered<Json<DomainView>> {
+    let order: ReleaseOrder = parse_or_default(&body)?;
+    command(&shared, name, order.try_into()?, "release").await
+}
+
+async fn pause(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answered<Json<DomainView>> {
+    let order: PauseOrder = parse_or_default(&body)?;
+    command(&shared, name, order.try_into()?, "pause").await
+}
+
+async fn resume(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Answered<Json<DomainView>> {
+    command(&shared, name, DomainCommand::Resume, "resume").await
+}
+
+async fn command(
+    shared: &Shared,
+    name: String,
+    command: DomainCommand,
+    word: &str,
+) -> Answered<Json<DomainView>> {
+    let cause = Cause::Operator(word.into());
+    let name = name.to_lowercase();
+    let domain = shared.spool.command(name, command, cause).await?;
+    Ok(Json(domain_view(shared, &domain).await?))
+}
+
+async fn messages(
+    State(shared): State<Shared>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Answered<Response> {
+    let Query(filter) = filter.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    if let Some(domain) = &filter.domain
+        && shared.spool.domain(&domain.to_lowercase()).is_none()
+    {
+        return Err(SpoolError::UnknownDomain(domain.clone()).into());
+    }
+    let listing = Listing::new(shared.spool, filter)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(stream::listing(listing).await?)
+}
+
+async fn message(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Answered<Json<MessageView>> {
+    let message = find(&shared, &id).await?;
+    let deliveries = shared.spool.deliveries(message.id).await?;
+    Ok(Json(MessageView::of(&message, &deliveries)))
+}
+
+async fn events(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Response> {
+    let message = find(&shared, &id).await?;
+    let events = shared.spool.events(message.id).await?;
+    let views = events.iter().map(|event| EventView::of(&message, event));
+    Ok(stream::lines(views))
+}
+
+async fn raw(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Response> {
+    let message = find(&shared, &id).await?;
+    Ok(stream::raw(shared.spool.body(message.id).await?))
+}
+
+async fn find(shared: &Shared, id: &str) -> Answered<StoredMessage> {
+    let id: QueueId = id
+        .parse()
+        .map_err(|error: crate::mail::QueueIdError| ApiError::bad_request(error.to_string()))?;
+    let message = shared.spool.message(id).await?;
+    Ok(message.ok_or(SpoolError::UnknownMessage(id))?)
+}
+
+async fn retry(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+    decide(&state, Decision::Retry, &body).await
+}
+
+async fn park(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+    decide(&state, Decision::Park, &body).await
+}
+
+async fn drop(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+    decide(&state, Decision::Drop, &body).await
+}
+
+async fn decide(shared: &Shared, decision: Decision, body: &[u8]) -> Answered<Json<Decided>> {
+    let ids: Ids = parse(body)?;
+    let decided = decision::decide(&*shared.spool, decision, &ids, now_ms()).await?;
+    Ok(Json(decided))
+}
+
+async fn fsck(State(shared): State<Shared>) -> Answered<Json<FsckView>> {
+    // Every body is read, and every digest computed.
+    let verify_bodies = true;
+    Ok(Json(shared.spool.recount(verify_bodies).await?.into()))
+}
+
+async fn repair(State(shared): State<Shared>) -> Answered<Json<RepairView>> {
+    let repaired = shared.spool.repair().await?;
+    Ok(Json(RepairView { repaired }))
+}
+
+async fn no_such_call(method: Method, uri: Uri) -> Response {
+    ApiError {
+        error: ErrorKind::NoSuchCall,
+        detail: format!("there is no call {method} {}", uri.path()),
+    }
+    .into_response()
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Response {
+    let error = ApiError {
+        error: ErrorKind::NoSuchCall,
+        detail: format!("{} is not called with {method}", uri.path()),
+    };
+    (StatusCode::METHOD_NOT_ALLOWED, Json(error)).into_response()
+}
+
+/// curl sends what it is given under a form's content type, so that one is not looked at.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Answered<T> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("the body is not as documented: {error}")))
+}
+
+fn parse_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Answered<T> {
+    if body.is_empty() {
+        Ok(T::default())
+    } else {
+        parse(body)
+    }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}

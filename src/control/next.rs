@@ -1,0 +1,104 @@
+//! The next step of a domain, in words: what a nervous operator should do now.
+
+use super::view::ReleaseView;
+use crate::spool::{DomainStatus, Phase};
+
+/// After this much silence the MX record has left every cache and every sender's queue:
+/// senders retry for 4 to 5 days (RFC 5321 §4.5.4.1), and records live two at most.
+pub const SILENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What to do about the domain at the time `now_ms`. Commands stand in backquotes.
+#[must_use]
+pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -> String {
+    let name = &status.name;
+    if status.paused.is_some() {
+        return format!("settle what paused it, then `relay resume {name}`");
+    }
+    match status.phase {
+        Phase::Hold if status.ledger.accepted.count == 0 => {
+            "let its MX point here; nothing has arrived yet".into()
+        }
+        Phase::Hold => format!("`relay release {name}` when the new server is ready"),
+        Phase::Release => releasing(status, release),
+        Phase::Forward => forwarding(status, now_ms),
+    }
+}
+
+fn releasing(status: &DomainStatus, release: Option<&ReleaseView>) -> String {
+    let backlog = status.ledger.backlog();
+    let then = status.then;
+    match release.and_then(|release| release.blocked.as_deref()) {
+        Some(reason) => format!("{backlog} to go, waiting: {reason}"),
+        None => format!("{backlog} to go, then {then} by itself"),
+    }
+}
+
+fn forwarding(status: &DomainStatus, now_ms: u64) -> String {
+    let name = &status.name;
+    for (count, state) in [
+        (status.ledger.parked.count, "parked"),
+        (status.ledger.in_doubt.count, "in_doubt"),
+    ] {
+        if count > 0 {
+            return format!(
+                "decide on {count} {state}: `relay list --domain {name} --state {state}`"
+            );
+        }
+    }
+    // Nothing ever arrived: silent since the phase began.
+    let quiet_since_ms = status.last_arrival_ms.max(status.phase_since_ms);
+    if status.ledger.backlog() > 0 {
+        "new mail is being passed on".into()
+    } else if now_ms.saturating_sub(quiet_since_ms) >= SILENCE_MS {
+        "nothing has arrived for 7 days: safe to switch off".into()
+    } else {
+        "point its MX at the new server; safe to switch off after 7 days without mail".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture;
+
+    #[test]
+    fn a_pause_comes_first() {
+        let mut status = fixture::domain("corp.example", Phase::Release);
+        status.paused = Some("10 refusals in a row".into());
+        assert_eq!(
+            step(&status, None, 0),
+            "settle what paused it, then `relay resume corp.example`"
+        );
+    }
+
+    #[test]
+    fn a_blocked_release_says_why() {
+        let mut status = fixture::domain("corp.example", Phase::Release);
+        status.ledger.waiting = fixture::tally(12);
+        assert_eq!(step(&status, None, 0), "12 to go, then forward by itself");
+        let blocked = ReleaseView {
+            blocked: Some("connection refused".into()),
+            ..ReleaseView::default()
+        };
+        assert_eq!(
+            step(&status, Some(&blocked), 0),
+            "12 to go, waiting: connection refused"
+        );
+    }
+
+    #[test]
+    fn safe_to_switch_off_only_after_a_week_of_silence() {
+        let mut status = fixture::domain("corp.example", Phase::Forward);
+        status.phase_since_ms = 1_000;
+        status.last_arrival_ms = 5_000;
+        let safe = |now_ms| step(&status, None, now_ms).ends_with("days: safe to switch off");
+        assert!(!safe(5_000 + SILENCE_MS - 1));
+        assert!(safe(5_000 + SILENCE_MS));
+        let mut parked = status.clone();
+        parked.ledger.parked = fixture::tally(2);
+        assert_eq!(
+            step(&parked, None, u64::MAX),
+            "decide on 2 parked: `relay list --domain corp.example --state parked`"
+        );
+    }
+}
