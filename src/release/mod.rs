@@ -1,0 +1,2 @@
+//! Release.
+pub mod order;
