@@ -310,8 +310,11 @@ impl Order {
     /// [settled](Self::settle).
     pub fn next_doubt(&mut self) -> Option<(DeliveryId, Lane)> {
         while let Some((id, lane)) = self.doubts.pop_front() {
+            // Since it was noted it may have been put back, and be on its way.
             if let Some(active) = self.lanes.get_mut(&lane)
-                && active.queue.front().map(|entry| entry.id) == Some(id)
+                && let Some(head) = active.queue.front()
+                && head.id == id
+                && matches!(head.standing, Standing::InDoubt { .. })
                 && active.head_seen
                 && !active.busy
             {
