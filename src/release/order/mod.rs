@@ -97,13 +97,12 @@ pub enum Settled {
     Gone,
     /// Still the first of its lane, and may go at once.
     Again,
-    /// Deferred or in doubt: the lane waits.
+    /// Deferred or in doubt, or not known: the lane waits, and is then read again from
+    /// disk.
     Until {
         /// Milliseconds since 1970.
         due_ms: u64,
     },
-    /// Not known here: the lane is read again from disk.
-    Unknown,
 }
 
 /// A message of which at least one delivery in the window is not in flight.
@@ -348,7 +347,6 @@ impl Order {
                 }
                 return;
             }
-            Settled::Unknown => active.reload = true,
         }
         if let Some(active) = self.lanes.get_mut(&lane) {
             active.head_seen = false;
@@ -397,10 +395,7 @@ impl Order {
         // Before the first scan there is nothing that it will not meet itself.
         let until = self.cursor?;
         loop {
-            let lane = self
-                .wanting
-                .pop_front()
-                .or_else(|| self.wake_one(now_ms))?;
+            let lane = self.wanting.pop_front().or_else(|| self.wake_one(now_ms))?;
             let Some(active) = self.lanes.get_mut(&lane) else {
                 continue;
             };

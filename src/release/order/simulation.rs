@@ -22,8 +22,7 @@ impl Model {
                 message,
                 recipient: recipient as u32,
             };
-            self.rows
-                .insert(id, (Lane(*lane), Some(Standing::Waiting)));
+            self.rows.insert(id, (Lane(*lane), Some(Standing::Waiting)));
         }
     }
 
@@ -33,7 +32,10 @@ impl Model {
             lane: *lane,
             standing: standing.unwrap(),
         };
-        let unfinished = self.rows.iter().filter(|(_, (_, standing))| standing.is_some());
+        let unfinished = self
+            .rows
+            .iter()
+            .filter(|(_, (_, standing))| standing.is_some());
         match load.rows {
             Rows::Scan { after } => unfinished
                 .filter(|(id, _)| Some(**id) > after)
@@ -186,10 +188,17 @@ impl Simulation {
             let (standing, settled) = match self.dice.roll(100) {
                 roll if roll >= trouble => (None, Settled::Gone),
                 roll => match roll % 5 {
-                    0 => (Some(Standing::Deferred { due_ms }), Settled::Until { due_ms }),
-                    1 => (Some(Standing::InDoubt { due_ms }), Settled::Until { due_ms }),
+                    0 => (
+                        Some(Standing::Deferred { due_ms }),
+                        Settled::Until { due_ms },
+                    ),
+                    1 => (
+                        Some(Standing::InDoubt { due_ms }),
+                        Settled::Until { due_ms },
+                    ),
                     2 => (Some(Standing::Parked), Settled::Gone),
-                    3 => (self.model.rows[&id].1, Settled::Unknown),
+                    // Nobody knows; on disk it is as it was.
+                    3 => (self.model.rows[&id].1, Settled::Until { due_ms }),
                     _ => (Some(Standing::Waiting), Settled::Again),
                 },
             };
@@ -218,7 +227,12 @@ impl Simulation {
         let id = free[self.dice.roll(free.len() as u64) as usize];
         let (lane, standing) = self.model.rows[&id];
         // What is in flight in this lane was taken before the older one was put back.
-        if self.model.in_flight.iter().any(|other| self.model.rows[other].0 == lane) {
+        if self
+            .model
+            .in_flight
+            .iter()
+            .any(|other| self.model.rows[other].0 == lane)
+        {
             return;
         }
         let after = match standing.unwrap() {
@@ -335,7 +349,11 @@ fn a_slow_mailbox_delays_no_other_for_longer_than_the_group_wait() {
     let (mut order, mut model) = (Order::new(Limits::default()), Model::default());
     model.arrive(&[1]);
     model.arrive(&[1, 2]);
-    assert_eq!(jobs(&mut order, &model, 0).len(), 1, "the second waits for mailbox 1");
+    assert_eq!(
+        jobs(&mut order, &model, 0).len(),
+        1,
+        "the second waits for mailbox 1"
+    );
     assert_eq!(order.deadline_ms(0), Some(1_000));
     let split = jobs(&mut order, &model, 1_000);
     assert_eq!(split.len(), 1);
