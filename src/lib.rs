@@ -22,4 +22,5 @@ pub mod manual;
 pub mod net;
 pub mod receive;
 pub mod smtp;
+pub mod release;
 pub mod spool;

@@ -1,0 +1,244 @@
+//! How a destination is doing, and so how much it is asked to take: the slow start, the
+//! back-off of a whole destination, and the breaker that pauses a domain before harm is
+//! done. Pure: time and randomness are passed in.
+
+use super::{outcome::Signal, retry};
+use std::time::Duration;
+
+/// Hiccups in a row after which the whole destination is backed off.
+const HICCUPS: u32 = 3;
+/// Signs of a wrong destination in a row that pause the domain.
+const WRONGS: u32 = 3;
+/// Messages in a row without a reply to their end that pause the domain.
+const DOUBTS: u32 = 5;
+const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Health {
+    connections_max: usize,
+    refusals_max: usize,
+    back_off_max: Duration,
+    /// Jobs at once. Starts at one and grows with each success, so that a wrong
+    /// destination meets a few messages and not as many as there may be connections.
+    allowance: usize,
+    /// Times in a row that the destination was backed off.
+    troubles: u32,
+    hiccups: u32,
+    wrongs: u32,
+    doubts: u32,
+    refusals: usize,
+    /// Not before, milliseconds since 1970.
+    until_ms: u64,
+    reason: Option<String>,
+}
+
+impl Health {
+    /// A destination about which nothing is known yet. `refusals_max` refusals in a row
+    /// pause the domain; 0 stands for 1.
+    #[must_use]
+    pub fn new(connections_max: usize, refusals_max: usize, retry_max: Duration) -> Self {
+        Self {
+            connections_max: connections_max.max(1),
+            refusals_max: refusals_max.max(1),
+            back_off_max: retry_max.clamp(BACK_OFF_MIN, BACK_OFF_MAX),
+            allowance: 1,
+            troubles: 0,
+            hiccups: 0,
+            wrongs: 0,
+            doubts: 0,
+            refusals: 0,
+            until_ms: 0,
+            reason: None,
+        }
+    }
+
+    /// How many jobs may be under way now.
+    #[must_use]
+    pub fn allowance(&self, now_ms: u64) -> usize {
+        if self.until_ms > now_ms {
+            return 0;
+        }
+        if self.troubles > 0 {
+            // One probe at a time.
+            return 1;
+        }
+        // Near the breaker's limit, no more than it still allows.
+        let left = self.refusals_max.saturating_sub(self.refusals).max(1);
+        self.allowance.min(left)
+    }
+
+    /// When the destination is tried again, if it is backed off.
+    #[must_use]
+    pub fn next_try_ms(&self, now_ms: u64) -> Option<u64> {
+        (self.until_ms > now_ms).then_some(self.until_ms)
+    }
+
+    /// Why nothing, or only one message at a time, is sent.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Takes a signal. Answers the reason for which the domain must be paused, if it must.
+    pub fn signal(&mut self, signal: Signal, now_ms: u64, jitter: u64) -> Option<String> {
+        match signal {
+            Signal::Neutral => None,
+            Signal::Fine => {
+                self.allowance = (self.allowance + 1).min(self.connections_max);
+                self.troubles = 0;
+                self.hiccups = 0;
+                self.wrongs = 0;
+                self.doubts = 0;
+                self.refusals = 0;
+                self.until_ms = 0;
+                self.reason = None;
+                None
+            }
+            Signal::Refused { text, .. } => {
+                // It can be reached and answers: that much is well.
+                self.troubles = 0;
+                self.hiccups = 0;
+                self.refusals += 1;
+                self.reason = None;
+                let count = self.refusals;
+                (count >= self.refusals_max)
+                    .then(|| format!("{count} refused for good in a row, the last one: {text}"))
+            }
+            Signal::Hiccup(text) => {
+                self.hiccups += 1;
+                if self.hiccups >= HICCUPS {
+                    self.back_off(text, now_ms, jitter);
+                }
+                None
+            }
+            Signal::Unreachable(text) => {
+                self.back_off(text, now_ms, jitter);
+                None
+            }
+            Signal::Wrong(text) => {
+                self.wrongs += 1;
+                self.back_off(text.clone(), now_ms, jitter);
+                (self.wrongs >= WRONGS).then_some(text)
+            }
+            Signal::Itself(text) => Some(text),
+            Signal::Doubt(text) => {
+                self.doubts += 1;
+                self.hiccups += 1;
+                if self.hiccups >= HICCUPS {
+                    self.back_off(text.clone(), now_ms, jitter);
+                }
+                let count = self.doubts;
+                (count >= DOUBTS)
+                    .then(|| format!("{count} messages in a row without a final reply: {text}"))
+            }
+        }
+    }
+
+    fn back_off(&mut self, reason: String, now_ms: u64, jitter: u64) {
+        self.allowance = 1;
+        self.reason = Some(reason);
+        // What fails together is one trouble.
+        if self.until_ms > now_ms {
+            return;
+        }
+        self.troubles = self.troubles.saturating_add(1);
+        let wait = retry::wait(self.troubles, BACK_OFF_MIN, self.back_off_max, jitter);
+        self.until_ms = now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::reply::Phase;
+
+    fn health() -> Health {
+        Health::new(20, 10, Duration::from_secs(1800))
+    }
+
+    fn text() -> String {
+        "why".into()
+    }
+
+    fn refused() -> Signal {
+        let phase = Phase::Rcpt;
+        Signal::Refused {
+            phase,
+            text: text(),
+        }
+    }
+
+    #[test]
+    fn starts_with_one_and_grows() {
+        let mut health = health();
+        assert_eq!(health.allowance(0), 1);
+        for _ in 0..50 {
+            health.signal(Signal::Fine, 0, 0);
+        }
+        // Nine more refusals would be borne, so ten at once may find out.
+        assert_eq!(health.allowance(0), 10);
+        let mut patient = Health::new(20, 100, Duration::from_secs(1));
+        for _ in 0..50 {
+            patient.signal(Signal::Fine, 0, 0);
+        }
+        assert_eq!(patient.allowance(0), 20);
+    }
+
+    #[test]
+    fn an_unreachable_destination_gets_one_probe_at_a_time() {
+        let mut health = health();
+        health.signal(Signal::Fine, 0, 0);
+        for (now_ms, next) in [(0, 1_000), (1_000, 3_000), (3_000, 7_000)] {
+            assert!(health.allowance(now_ms) >= 1);
+            assert_eq!(health.signal(Signal::Unreachable(text()), now_ms, 0), None);
+            // A second one that was under way does not count.
+            health.signal(Signal::Unreachable(text()), now_ms + 1, 0);
+            assert_eq!(health.next_try_ms(now_ms + 1), Some(next));
+            assert_eq!(health.allowance(next - 1), 0);
+            assert_eq!(health.allowance(next), 1);
+            assert_eq!(health.reason(), Some("why"));
+        }
+        health.signal(Signal::Fine, 7_000, 0);
+        assert_eq!((health.reason(), health.next_try_ms(7_000)), (None, None));
+    }
+
+    #[test]
+    fn refusals_in_a_row_break() {
+        let mut health = health();
+        for _ in 0..9 {
+            assert_eq!(health.signal(refused(), 0, 0), None);
+        }
+        assert_eq!(health.allowance(0), 1, "no more than may still be refused");
+        health.signal(Signal::Fine, 0, 0);
+        for _ in 0..9 {
+            assert_eq!(health.signal(refused(), 0, 0), None);
+        }
+        assert!(
+            health
+                .signal(refused(), 0, 0)
+                .unwrap()
+                .contains("10 refused")
+        );
+    }
+
+    #[test]
+    fn a_wrong_destination_breaks_after_a_few() {
+        let mut health = health();
+        let mut tell = |signal: Signal| health.signal(signal, 0, 0);
+        assert_eq!(tell(Signal::Wrong(text())), None);
+        assert_eq!(tell(Signal::Wrong(text())), None);
+        assert!(tell(Signal::Wrong(text())).is_some());
+        assert!(tell(Signal::Itself(text())).is_some());
+    }
+
+    #[test]
+    fn messages_that_vanish_break_after_a_few() {
+        let mut health = health();
+        for _ in 0..4 {
+            assert_eq!(health.signal(Signal::Doubt(text()), 0, 0), None);
+        }
+        assert!(health.signal(Signal::Doubt(text()), 0, 0).is_some());
+    }
+}

@@ -1,0 +1,495 @@
+//! One job from the order engine to the spool: read the message, get a connection, send,
+//! and record how it ended for each recipient.
+
+use super::{
+    connection::{Connection, Setup},
+    deliver::{Fate, Orders, Outcome, Shipment, deliver},
+    journal::{self, Delays},
+    order::{Job, Settled},
+    outcome::{Advice, Signal, Verdict, unopened},
+    reply::{Failure, FailureKind, Phase},
+    retry,
+};
+use crate::{
+    config::{InDoubtPolicy, Release},
+    mail::{DeliveryId, Lane},
+    spool::{Body, Cause, Remote, Spool, SpoolError, Step, StoredMessage, Transition},
+};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+
+/// The time in milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How long a lane rests about which spool and release disagree.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
+/// What the jobs of a domain share.
+pub(super) struct Shared {
+    pub spool: Arc<dyn Spool>,
+    pub setup: Setup,
+    pub rules: Release,
+    pub clock: Clock,
+    pub orders: watch::Receiver<Orders>,
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+/// What jobs tell their runner. There are at most as many under way as jobs.
+pub(super) enum Event {
+    /// The transaction is over.
+    Free {
+        /// For the next job.
+        connection: Option<Connection>,
+        /// About the destination.
+        signals: Vec<Signal>,
+    },
+    /// The results are on disk, and the job is over.
+    Settled {
+        deliveries: Vec<(DeliveryId, Lane, Settled)>,
+        counts: Counts,
+        /// About the spool.
+        signal: Signal,
+    },
+    /// The job has panicked.
+    Broken {
+        job: Job,
+        /// Whether it still had its connection.
+        sending: bool,
+    },
+}
+
+/// Results of a job, in deliveries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub delivered: u64,
+    pub deferred: u64,
+    pub parked: u64,
+    pub in_doubt: u64,
+}
+
+/// Carries out a job. Each job ends with one [`Event::Free`] and one [`Event::Settled`],
+/// or with [`Event::Broken`].
+pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connection>) {
+    let mut guard = Guard {
+        shared: shared.clone(),
+        job: Some(job.clone()),
+        sending: true,
+    };
+    let mut times = Times::default();
+    let done = shared.transfer(&job, connection, &mut times).await;
+    let _ = shared.events.send(Event::Free {
+        connection: done.connection,
+        signals: signals(&done.verdicts, done.unopened),
+    });
+    guard.sending = false;
+    shared
+        .settle(
+            &job,
+            &done.verdicts,
+            done.message.as_ref(),
+            done.attempted,
+            times,
+        )
+        .await;
+    guard.job = None;
+}
+
+/// Decides about a delivery in doubt whose time has come.
+pub(super) async fn resolve(shared: Arc<Shared>, id: DeliveryId, lane: Lane) {
+    let (step, settled, rule) = match shared.rules.in_doubt {
+        InDoubtPolicy::Resend => (Step::Retry, Settled::Again, "release.in_doubt = resend"),
+        InDoubtPolicy::Park => (Step::Park, Settled::Gone, "release.in_doubt = park"),
+    };
+    let transition = Transition {
+        delivery: id,
+        step,
+        cause: Cause::Policy(rule.into()),
+        remote: None,
+        at_ms: (shared.clock)(),
+    };
+    let parked = u64::from(settled == Settled::Gone);
+    let (settled, signal) = match shared.spool.advance(vec![transition]).await {
+        Ok(_) => (settled, Signal::Neutral),
+        Err(error) => (shared.look_again(), trouble(&error)),
+    };
+    let _ = shared.events.send(Event::Settled {
+        deliveries: vec![(id, lane, settled)],
+        counts: Counts {
+            parked,
+            ..Counts::default()
+        },
+        signal,
+    });
+}
+
+/// How a transaction ended.
+struct Done {
+    /// Nothing when it could not be read.
+    message: Option<StoredMessage>,
+    verdicts: Vec<(u32, Verdict)>,
+    attempted: bool,
+    connection: Option<Connection>,
+    unopened: Option<Signal>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Times {
+    prepared: Duration,
+    connected: Duration,
+    transferred: Duration,
+}
+
+impl Shared {
+    async fn transfer(&self, job: &Job, connection: Option<Connection>, times: &mut Times) -> Done {
+        let begun = Instant::now();
+        let (message, mut body) = match self.read(job).await {
+            Ok(read) => read,
+            Err(failure) => return Done::failed(job, &failure, None, connection),
+        };
+        times.prepared = begun.elapsed();
+        let begun = Instant::now();
+        let mut connection = match self.connected(connection).await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                if failure.kind != FailureKind::Stopped {
+                    journal::trouble(self.setup.target.protocol, &failure.to_string());
+                }
+                let signal = unopened(&failure);
+                let done = Done::back(job, failure, message);
+                return Done {
+                    unopened: Some(signal),
+                    ..done
+                };
+            }
+        };
+        times.connected = begun.elapsed();
+        let begun = Instant::now();
+        let places: Vec<u32> = job.recipients.iter().map(|(place, _)| *place).collect();
+        let shipment = Shipment {
+            message: &message,
+            recipients: &places,
+            hostname: &self.setup.hostname,
+        };
+        let before = connection.delivered;
+        let mut orders = self.orders.clone();
+        let attempt = self.attempt(job);
+        let outcome = deliver(&mut connection, &shipment, &mut *body, attempt, &mut orders).await;
+        times.transferred = begun.elapsed();
+        let Outcome {
+            fates,
+            reusable,
+            attempted,
+        } = outcome;
+        let verdict =
+            |(place, fate): (u32, Fate)| (place, Verdict::of(&fate, &connection.relay, before));
+        Done {
+            verdicts: fates.into_iter().map(verdict).collect(),
+            message: Some(message),
+            attempted,
+            connection: reusable.then_some(connection),
+            unopened: None,
+        }
+    }
+
+    async fn read(&self, job: &Job) -> Result<(StoredMessage, Box<dyn Body>), Failure> {
+        let id = job.message;
+        let read = async {
+            let (message, body) = tokio::try_join!(self.spool.message(id), self.spool.body(id))?;
+            Ok((message.ok_or(SpoolError::UnknownMessage(id))?, body))
+        };
+        read.await.map_err(|error| Failure {
+            phase: Phase::Mail,
+            relay: "none".into(),
+            kind: super::deliver::unreadable(error),
+        })
+    }
+
+    /// The kept connection if it is still good, else a new one.
+    async fn connected(&self, kept: Option<Connection>) -> Result<Connection, Failure> {
+        if let Some(mut kept) = kept
+            && !kept.is_disturbed()
+        {
+            return Ok(kept);
+        }
+        let mut orders = self.orders.clone();
+        tokio::select! {
+            biased;
+            _ = orders.wait_for(|orders| *orders >= Orders::Stop) => Err(Failure {
+                phase: Phase::Connect,
+                relay: self.setup.target.to_string(),
+                kind: FailureKind::Stopped,
+            }),
+            opened = Connection::open(&self.setup) => opened,
+        }
+    }
+
+    async fn attempt(&self, job: &Job) -> Result<(), SpoolError> {
+        let at_ms = (self.clock)();
+        let transition = |(recipient, _): &(u32, Lane)| Transition {
+            delivery: DeliveryId {
+                message: job.message,
+                recipient: *recipient,
+            },
+            step: Step::Attempt,
+            cause: Cause::Policy("release".into()),
+            remote: None,
+            at_ms,
+        };
+        let transitions = job.recipients.iter().map(transition).collect();
+        self.spool.advance(transitions).await.map(|_| ())
+    }
+
+    /// Records the results and tells of them.
+    async fn settle(
+        &self,
+        job: &Job,
+        verdicts: &[(u32, Verdict)],
+        message: Option<&StoredMessage>,
+        attempted: bool,
+        times: Times,
+    ) {
+        let attempts = self.attempts(job, verdicts).await;
+        let at_ms = (self.clock)();
+        let mut transitions = Vec::new();
+        let mut deliveries = Vec::new();
+        let mut counts = Counts::default();
+        for ((place, verdict), (_, lane)) in verdicts.iter().zip(&job.recipients) {
+            let delivery = DeliveryId {
+                message: job.message,
+                recipient: *place,
+            };
+            let tried = attempts.get(place).copied().unwrap_or(1);
+            let (step, settled) = self.step(verdict.advice, attempted, tried, at_ms);
+            counts.add(verdict.advice);
+            deliveries.push((delivery, *lane, settled));
+            transitions.extend(step.map(|step| Transition {
+                delivery,
+                step,
+                cause: verdict.cause.clone(),
+                remote: (step != Step::Recall).then(|| verdict.remote.clone()),
+                at_ms,
+            }));
+        }
+        let recorded = match transitions.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.spool.advance(transitions).await,
+        };
+        let mut signal = Signal::Neutral;
+        match recorded {
+            Ok(removed) => {
+                self.log(job, verdicts, message, times, at_ms);
+                removed.into_iter().for_each(journal::removed);
+            }
+            Err(error) => {
+                tracing::error!("{}: its result is not recorded: {error}", job.message);
+                counts = Counts::default();
+                let settled = self.look_again();
+                deliveries.iter_mut().for_each(|(_, _, old)| *old = settled);
+                signal = trouble(&error);
+            }
+        }
+        let _ = self.events.send(Event::Settled {
+            deliveries,
+            counts,
+            signal,
+        });
+    }
+
+    /// How often each delivery was tried, where that matters.
+    async fn attempts(&self, job: &Job, verdicts: &[(u32, Verdict)]) -> HashMap<u32, u32> {
+        if !verdicts
+            .iter()
+            .any(|(_, verdict)| verdict.advice == Advice::Defer)
+        {
+            return HashMap::new();
+        }
+        // Without an answer the shortest wait is taken.
+        let all = self.spool.deliveries(job.message).await.unwrap_or_default();
+        let count = all.into_iter().map(|d| (d.id.recipient, d.attempts));
+        count.collect()
+    }
+
+    fn step(
+        &self,
+        advice: Advice,
+        attempted: bool,
+        attempts: u32,
+        now_ms: u64,
+    ) -> (Option<Step>, Settled) {
+        let after = |wait: Duration| {
+            now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        };
+        match advice {
+            Advice::Done => (Some(Step::Deliver), Settled::Gone),
+            Advice::Park => (Some(Step::Park), Settled::Gone),
+            Advice::Again => (attempted.then_some(Step::Recall), Settled::Again),
+            Advice::Look => (attempted.then_some(Step::Recall), self.look_again()),
+            Advice::Defer => {
+                let (min, max) = (self.rules.retry_min, self.rules.retry_max);
+                let due_ms = after(retry::wait(attempts, min, max, retry::random()));
+                (Some(Step::Defer { due_ms }), Settled::Until { due_ms })
+            }
+            Advice::Doubt => {
+                let due_ms = after(self.rules.in_doubt_after);
+                (Some(Step::Doubt { due_ms }), Settled::Until { due_ms })
+            }
+        }
+    }
+
+    fn look_again(&self) -> Settled {
+        Settled::Until {
+            due_ms: (self.clock)().saturating_add(LOOK_AGAIN_MS),
+        }
+    }
+
+    fn log(
+        &self,
+        job: &Job,
+        verdicts: &[(u32, Verdict)],
+        message: Option<&StoredMessage>,
+        times: Times,
+        now_ms: u64,
+    ) {
+        let Some(message) = message else {
+            for (_, verdict) in verdicts {
+                tracing::error!("{}: {}", job.message, verdict.remote.reply);
+            }
+            return;
+        };
+        let total = Duration::from_millis(now_ms.saturating_sub(message.envelope.received_ms));
+        let spent = times.prepared + times.connected + times.transferred;
+        let delays = Delays {
+            queued: total.saturating_sub(spent),
+            prepared: times.prepared,
+            connected: times.connected,
+            transferred: times.transferred,
+        };
+        for (place, verdict) in verdicts {
+            if let Some(recipient) = message.envelope.recipients.get(*place as usize) {
+                let protocol = self.setup.target.protocol;
+                journal::delivery(protocol, job.message, &recipient.address, delays, verdict);
+            }
+        }
+    }
+}
+
+impl Done {
+    /// Not sent, and each recipient suffers the same.
+    fn failed(
+        job: &Job,
+        failure: &Failure,
+        message: Option<StoredMessage>,
+        connection: Option<Connection>,
+    ) -> Self {
+        let verdict = Verdict::of(&Fate::Failed(failure.clone()), &failure.relay, 0);
+        Self {
+            message,
+            verdicts: job
+                .recipients
+                .iter()
+                .map(|(place, _)| (*place, verdict.clone()))
+                .collect(),
+            attempted: false,
+            connection,
+            unopened: None,
+        }
+    }
+
+    /// Not sent, and nobody suffers.
+    fn back(job: &Job, failure: Failure, message: StoredMessage) -> Self {
+        let verdict = Verdict::of(&Fate::Back(failure), "none", 0);
+        Self {
+            verdicts: job
+                .recipients
+                .iter()
+                .map(|(place, _)| (*place, verdict.clone()))
+                .collect(),
+            message: Some(message),
+            attempted: false,
+            connection: None,
+            unopened: None,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, advice: Advice) {
+        match advice {
+            Advice::Done => self.delivered += 1,
+            Advice::Defer => self.deferred += 1,
+            Advice::Park => self.parked += 1,
+            Advice::Doubt => self.in_doubt += 1,
+            Advice::Again | Advice::Look => {}
+        }
+    }
+}
+
+/// What a whole job says about its destination. A message that is refused as such counts
+/// once, whatever the number of its recipients; a recipient that is refused counts each
+/// time. A success comes last and forgives all.
+fn signals(verdicts: &[(u32, Verdict)], unopened: Option<Signal>) -> Vec<Signal> {
+    let mut signals: Vec<Signal> = unopened.into_iter().collect();
+    for (_, verdict) in verdicts {
+        let signal = &verdict.signal;
+        let recipient = matches!(
+            signal,
+            Signal::Refused {
+                phase: Phase::Rcpt,
+                ..
+            }
+        );
+        if *signal != Signal::Neutral && (recipient || !signals.contains(signal)) {
+            signals.push(signal.clone());
+        }
+    }
+    signals.sort_by_key(|signal| *signal == Signal::Fine);
+    signals
+}
+
+/// A spool that cannot be written stops a release as an unreachable destination does.
+fn trouble(error: &SpoolError) -> Signal {
+    match error {
+        SpoolError::Conflict { .. } => Signal::Neutral,
+        _ => Signal::Unreachable(format!("spool: {error}")),
+    }
+}
+
+/// Tells the runner of a job that panicked, so that its lanes are not forgotten.
+struct Guard {
+    shared: Arc<Shared>,
+    job: Option<Job>,
+    sending: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            let sending = self.sending;
+            let _ = self.shared.events.send(Event::Broken { job, sending });
+        }
+    }
+}
+
+/// Whatever a job that panicked has done is in doubt, if it was tried at all.
+pub(super) async fn doubt_broken(shared: Arc<Shared>, job: Job) {
+    for (recipient, _) in job.recipients {
+        let at_ms = (shared.clock)();
+        let transition = Transition {
+            delivery: DeliveryId {
+                message: job.message,
+                recipient,
+            },
+            step: Step::Doubt { due_ms: at_ms },
+            cause: Cause::Connection("internal error during an attempt".into()),
+            remote: Some(Remote::default()),
+            at_ms,
+        };
+        if let Err(error) = shared.spool.advance(vec![transition]).await {
+            tracing::warn!("{}: {error}", job.message);
+        }
+    }
+}

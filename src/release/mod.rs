@@ -1,0 +1,47 @@
+//! Release: held mail goes to the new server, each mailbox in arrival order, nothing
+//! twice, nothing lost, nothing changed.
+//!
+//! The life of a release:
+//!
+//! - [`Releaser`] runs one runner for each domain in `release` or `forward` that is not
+//!   paused, and passes the spool's news on to it.
+//! - [`order`] says which message may go to which of its recipients now.
+//! - A job reads the message, takes a kept [`connection`] or opens one, and [`deliver`]s.
+//!   The attempt is on disk before the message's end leaves.
+//! - [`outcome`] says what an answer means: for the delivery (there, deferred, parked, in
+//!   doubt), and for the destination, whose [`health`] decides how much it is asked to
+//!   take, and pauses the domain when it is plainly the wrong one.
+//! - The result is on disk before the next message of the mailbox may go.
+//!
+//! What fails before the end of a message was sent is known not to have arrived and is
+//! sent again. What fails behind it, before a reply, is in doubt: it blocks its mailbox
+//! until `release.in_doubt` decides.
+
+pub mod commands;
+pub mod connection;
+pub mod deliver;
+pub mod health;
+mod job;
+mod journal;
+mod notices;
+pub mod order;
+pub mod outcome;
+#[cfg(test)]
+mod peer;
+pub mod reply;
+pub mod retry;
+mod runner;
+mod status;
+pub mod stream;
+mod supervisor;
+pub mod target;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+mod tls;
+
+pub use job::Clock;
+pub use status::{Rate, ReleaseStatus};
+pub use supervisor::Releaser;
+pub use timeouts::Timeouts;
+pub use tls::{TlsClients, TlsError};

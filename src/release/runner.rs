@@ -1,0 +1,337 @@
+//! The release of one domain: a loop that owns the order engine, the destination's health
+//! and the kept connections, and starts a task for each job.
+//!
+//! Nothing is polled: the loop wakes for news from its jobs, from the spool, and at the
+//! next time that somebody waits for.
+
+use super::{
+    connection::Connection,
+    deliver::Orders,
+    health::Health,
+    job::{Counts, Event, Shared, doubt_broken, resolve, run},
+    notices::Notices,
+    order::{Limits, Load, Order, Rows},
+    outcome::Signal,
+    retry,
+    status::{Rate, ReleaseStatus},
+};
+use crate::spool::{Cause, DomainCommand, SpoolError, Unfinished};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+/// Longest sleep, so that a clock that is set does not stop a release.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// After a read of the spool has failed.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a runner shows.
+#[derive(Default)]
+pub(super) struct Board {
+    status: Mutex<(ReleaseStatus, Rate)>,
+}
+
+impl Board {
+    /// As it stands.
+    pub fn read(&self, now_ms: u64) -> ReleaseStatus {
+        let board = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        ReleaseStatus {
+            rate: board.1.per_second(now_ms),
+            ..board.0.clone()
+        }
+    }
+
+    fn write(&self, change: impl FnOnce(&mut ReleaseStatus, &mut Rate)) {
+        let mut board = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let (status, rate) = &mut *board;
+        change(status, rate);
+    }
+}
+
+type Loading = Pin<Box<dyn Future<Output = (Load, Result<Vec<Unfinished>, SpoolError>)> + Send>>;
+
+/// See the [module](self).
+pub(super) struct Runner {
+    domain: String,
+    shared: Arc<Shared>,
+    notices: Arc<Notices>,
+    board: Arc<Board>,
+    events: mpsc::UnboundedReceiver<Event>,
+    order: Order,
+    health: Health,
+    /// Unused connections, the last used last, and since when they are unused.
+    kept: Vec<(Connection, Instant)>,
+    /// Jobs with a connection, or about to open one.
+    sending: usize,
+    /// Jobs that are not over.
+    working: usize,
+    loading: Option<Loading>,
+    load_not_before: Instant,
+    /// Why this runner has stopped by itself.
+    broken: Option<String>,
+}
+
+impl Runner {
+    pub fn new(
+        domain: String,
+        shared: Shared,
+        events: mpsc::UnboundedReceiver<Event>,
+        notices: Arc<Notices>,
+        board: Arc<Board>,
+        limits: Limits,
+    ) -> Self {
+        let (target, rules) = (&shared.setup.target, &shared.rules);
+        board.write(|status, _| status.destination = target.to_string());
+        let health = Health::new(
+            target.connections,
+            rules.stop_after_refusals,
+            rules.retry_max,
+        );
+        Self {
+            domain,
+            shared: Arc::new(shared),
+            notices,
+            board,
+            events,
+            order: Order::new(limits),
+            health,
+            kept: Vec::new(),
+            sending: 0,
+            working: 0,
+            loading: None,
+            load_not_before: Instant::now(),
+            broken: None,
+        }
+    }
+
+    /// Delivers until it is told to stop, then sees to it that nothing is left under way.
+    pub async fn run(mut self) {
+        let mut orders = self.shared.orders.clone();
+        while *orders.borrow() == Orders::Work {
+            let now_ms = self.now_ms();
+            self.notices.take(&mut self.order, now_ms);
+            self.dispatch(now_ms);
+            self.begin_load(now_ms);
+            self.show(now_ms);
+            let wake = self.wake(now_ms);
+            tokio::select! {
+                _ = orders.changed() => {}
+                event = self.events.recv() => self.handle_all(event),
+                loaded = finished(&mut self.loading) => self.loaded(loaded),
+                () = self.notices.wait() => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.shared.clock)()
+    }
+
+    fn dispatch(&mut self, now_ms: u64) {
+        if self.broken.is_some() {
+            return;
+        }
+        let connections = self.shared.setup.target.connections;
+        while self.working < 4 * connections
+            && let Some((id, lane)) = self.order.next_doubt()
+        {
+            self.working += 1;
+            tokio::spawn(resolve(self.shared.clone(), id, lane));
+        }
+        // Results are written while their connections are in use again, within bounds.
+        while self.sending < self.health.allowance(now_ms)
+            && self.working < 4 * connections
+            && let Some(job) = self.order.next(now_ms)
+        {
+            self.sending += 1;
+            self.working += 1;
+            let kept = self.kept.pop().map(|(connection, _)| connection);
+            tokio::spawn(run(self.shared.clone(), job, kept));
+        }
+    }
+
+    fn begin_load(&mut self, now_ms: u64) {
+        if self.loading.is_some() || self.load_not_before > Instant::now() {
+            return;
+        }
+        let Some(load) = self.order.load(now_ms) else {
+            return;
+        };
+        let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
+        self.loading = Some(Box::pin(async move {
+            let limit = load.limit;
+            let rows = match load.rows {
+                Rows::Scan { after } => spool.unfinished(domain, after, limit).await,
+                Rows::Lane { lane, after, until } => {
+                    spool.lane(domain, lane, after, until, limit).await
+                }
+            };
+            (load, rows)
+        }));
+    }
+
+    fn loaded(&mut self, (load, rows): (Load, Result<Vec<Unfinished>, SpoolError>)) {
+        self.loading = None;
+        match rows {
+            Ok(rows) => self.order.loaded(&load, &rows, self.now_ms()),
+            Err(error) => {
+                tracing::error!("{}: {error}", self.domain);
+                self.order.load_failed(&load);
+                self.load_not_before = Instant::now() + READ_AGAIN;
+            }
+        }
+    }
+
+    fn handle_all(&mut self, first: Option<Event>) {
+        let mut next = first;
+        while let Some(event) = next {
+            self.handle(event);
+            next = self.events.try_recv().ok();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Free {
+                connection,
+                signals,
+            } => {
+                self.sending -= 1;
+                let kept = connection.map(|connection| (connection, Instant::now()));
+                self.kept.extend(kept);
+                signals.into_iter().for_each(|signal| self.heed(signal));
+            }
+            Event::Settled {
+                deliveries,
+                counts,
+                signal,
+            } => {
+                self.working -= 1;
+                let now_ms = self.now_ms();
+                for (id, lane, settled) in deliveries {
+                    self.order.settle(id, lane, settled, now_ms);
+                }
+                self.heed(signal);
+                self.count(counts, now_ms);
+            }
+            Event::Broken { job, sending } => {
+                self.working -= 1;
+                self.sending -= usize::from(sending);
+                let reason = format!("internal error while delivering {}", job.message);
+                tokio::spawn(doubt_broken(self.shared.clone(), job));
+                self.pause(reason);
+            }
+        }
+    }
+
+    fn heed(&mut self, signal: Signal) {
+        let now_ms = self.now_ms();
+        if let Some(reason) = self.health.signal(signal, now_ms, retry::random()) {
+            self.pause(reason);
+        }
+    }
+
+    /// Stops by itself, at once; the pause that makes it last follows.
+    fn pause(&mut self, reason: String) {
+        if self.broken.is_some() {
+            return;
+        }
+        tracing::error!("{}: the release is paused: {reason}", self.domain);
+        self.broken = Some(reason.clone());
+        let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
+        tokio::spawn(async move {
+            let cause = Cause::Policy("a release that meets the wrong answers stops".into());
+            let command = DomainCommand::Pause { reason };
+            if let Err(error) = spool.command(domain.clone(), command, cause).await {
+                tracing::error!("{domain}: the pause is not recorded: {error}");
+            }
+        });
+    }
+
+    fn count(&self, counts: Counts, now_ms: u64) {
+        self.board.write(|status, rate| {
+            status.delivered += counts.delivered;
+            status.deferred += counts.deferred;
+            status.parked += counts.parked;
+            status.in_doubt += counts.in_doubt;
+            rate.add(counts.delivered, now_ms);
+        });
+    }
+
+    fn show(&self, now_ms: u64) {
+        let allowed = self.health.allowance(now_ms);
+        let reason = self.broken.as_deref().or(self.health.reason());
+        self.board.write(|status, _| {
+            if status.blocked.as_deref() != reason {
+                status.blocked = reason.map(str::to_owned);
+            }
+            status.next_try_ms = self.health.next_try_ms(now_ms);
+            status.connections = self.kept.len() + self.sending;
+            status.connections_allowed = allowed;
+            status.in_flight = self.sending;
+            status.window = self.order.held();
+            status.mailboxes_waiting = self.order.blocked();
+        });
+    }
+
+    /// Lets go of connections that were not needed for a while, and says when to look
+    /// again.
+    fn wake(&mut self, now_ms: u64) -> Instant {
+        let now = Instant::now();
+        let idle = self.shared.setup.timeouts.idle;
+        let used = self.kept.iter().position(|(_, since)| *since + idle > now);
+        for (connection, _) in self.kept.drain(..used.unwrap_or(self.kept.len())) {
+            tokio::spawn(connection.quit());
+        }
+        let mut wake = now + SLEEP_MAX;
+        if let Some((_, since)) = self.kept.first() {
+            wake = wake.min(*since + idle);
+        }
+        if self.load_not_before > now {
+            wake = wake.min(self.load_not_before);
+        }
+        let next_try_ms = self.health.next_try_ms(now_ms);
+        let due = [self.order.deadline_ms(now_ms), next_try_ms];
+        for at_ms in due.into_iter().flatten() {
+            let wait = Duration::from_millis(at_ms.saturating_sub(now_ms));
+            wake = wake.min(now + wait.min(SLEEP_MAX));
+        }
+        wake
+    }
+
+    async fn finish(mut self) {
+        while self.working > 0 {
+            let now_ms = self.now_ms();
+            self.show(now_ms);
+            match self.events.recv().await {
+                Some(event) => self.handle(event),
+                None => break,
+            }
+        }
+        let farewells: Vec<_> = self
+            .kept
+            .drain(..)
+            .map(|(connection, _)| tokio::spawn(connection.quit()))
+            .collect();
+        for farewell in farewells {
+            let _ = farewell.await;
+        }
+    }
+}
+
+/// The load under way, or nothing for ever.
+async fn finished(loading: &mut Option<Loading>) -> (Load, Result<Vec<Unfinished>, SpoolError>) {
+    match loading {
+        Some(loading) => loading.await,
+        None => std::future::pending().await,
+    }
+}

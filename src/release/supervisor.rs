@@ -1,0 +1,243 @@
+//! One runner for each domain that is being released.
+
+use super::{
+    connection::Setup,
+    deliver::Orders,
+    job::{Clock, Shared},
+    notices::Notices,
+    order::Limits,
+    runner::{Board, Runner},
+    status::ReleaseStatus,
+    target::Target,
+    timeouts::Timeouts,
+    tls::{TlsClients, TlsError},
+};
+use crate::{
+    config::Config,
+    spool::{Change, Phase, Spool},
+};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Releases the mail of all domains.
+pub struct Releaser {
+    config: Arc<Config>,
+    spool: Arc<dyn Spool>,
+    tls: TlsClients,
+    timeouts: Timeouts,
+    limits: Limits,
+    clock: Clock,
+    running: Mutex<HashMap<String, Running>>,
+}
+
+/// A domain's runner.
+struct Running {
+    target: Target,
+    orders: watch::Sender<Orders>,
+    notices: Arc<Notices>,
+    board: Arc<Board>,
+}
+
+impl Releaser {
+    /// A releaser with the times of RFC 5321 and the system's clock.
+    ///
+    /// # Errors
+    /// [`TlsError`] when TLS cannot be set up.
+    pub fn new(config: Arc<Config>, spool: Arc<dyn Spool>) -> Result<Self, TlsError> {
+        Ok(Self {
+            config,
+            spool,
+            tls: TlsClients::new()?,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            clock: Arc::new(now_ms),
+            running: Mutex::default(),
+        })
+    }
+
+    /// The same with other patience.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The same with another window.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How the release of a domain goes; nothing while none is running.
+    #[must_use]
+    pub fn status(&self, domain: &str) -> Option<ReleaseStatus> {
+        let running = self.running();
+        running
+            .get(domain)
+            .map(|running| running.board.read((self.clock)()))
+    }
+
+    /// Releases until `shutdown`, then waits for what is under way: replies to messages
+    /// that were sent to their end for at most [`Timeouts::shutdown`], after which they
+    /// are in doubt.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut runners = JoinSet::new();
+        let mut changes = self.spool.subscribe();
+        self.reconcile_all(&mut runners);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                change = changes.recv() => match change {
+                    Ok(change) => self.pass_on(change, &mut runners),
+                    Err(RecvError::Lagged(_)) => {
+                        self.reconcile_all(&mut runners);
+                        self.running().values().for_each(|running| running.notices.start_over());
+                    }
+                    Err(RecvError::Closed) => break,
+                },
+                Some(ended) = runners.join_next() => match ended {
+                    // It may have been wanted again in the meantime.
+                    Ok(domain) => self.ended(&domain, &mut runners),
+                    Err(error) => tracing::error!("a release has died: {error}"),
+                },
+            }
+        }
+        self.stop(&mut runners).await;
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass_on(&self, change: Change, runners: &mut JoinSet<String>) {
+        match change {
+            Change::Domain { domain } => self.reconcile(&domain, runners),
+            Change::Arrived { domain } => {
+                if let Some(running) = self.running().get(&domain) {
+                    running.notices.arrived();
+                }
+            }
+            Change::Requeued { domain, lane } => {
+                if let Some(running) = self.running().get(&domain) {
+                    running.notices.requeued(lane);
+                }
+            }
+        }
+    }
+
+    fn reconcile_all(&self, runners: &mut JoinSet<String>) {
+        for domain in self.spool.domains() {
+            self.reconcile(&domain.name, runners);
+        }
+    }
+
+    /// Where a domain's mail is to go now; nothing when it is to stay.
+    fn wanted(&self, domain: &str) -> Option<Target> {
+        let status = self.spool.domain(domain)?;
+        if status.phase == Phase::Hold || status.paused.is_some() {
+            return None;
+        }
+        let configured = self.config.domains.iter().find(|d| d.name == domain);
+        let target = Target::new(configured.map(|d| &d.destination), status.to.as_deref());
+        if target.is_none() {
+            tracing::error!("{domain}: there is no destination to release it to");
+        }
+        target
+    }
+
+    /// Starts a runner, or stops the one that should not run, or not to there. A domain
+    /// never has two.
+    fn reconcile(&self, domain: &str, runners: &mut JoinSet<String>) {
+        let wanted = self.wanted(domain);
+        let mut all = self.running();
+        match (all.get(domain), wanted) {
+            (Some(running), wanted) => {
+                if wanted.as_ref() != Some(&running.target) {
+                    running.orders.send_replace(Orders::Stop);
+                }
+            }
+            (None, Some(target)) => {
+                let running = self.start(domain, target, runners);
+                all.insert(domain.to_owned(), running);
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn start(&self, domain: &str, target: Target, runners: &mut JoinSet<String>) -> Running {
+        let (orders, orders_seen) = watch::channel(Orders::Work);
+        let (events, events_seen) = mpsc::unbounded_channel();
+        let (notices, board) = (Arc::new(Notices::default()), Arc::new(Board::default()));
+        let shared = Shared {
+            spool: self.spool.clone(),
+            setup: Setup {
+                target: target.clone(),
+                hostname: self.config.hostname.clone(),
+                tls: self.tls.clone(),
+                timeouts: self.timeouts,
+            },
+            rules: self.config.release.clone(),
+            clock: self.clock.clone(),
+            orders: orders_seen,
+            events,
+        };
+        let name = domain.to_owned();
+        let (bell, shown) = (notices.clone(), board.clone());
+        let runner = Runner::new(name.clone(), shared, events_seen, bell, shown, self.limits);
+        runners.spawn(async move {
+            runner.run().await;
+            name
+        });
+        Running {
+            target,
+            orders,
+            notices,
+            board,
+        }
+    }
+
+    fn ended(&self, domain: &str, runners: &mut JoinSet<String>) {
+        self.running().remove(domain);
+        self.reconcile(domain, runners);
+    }
+
+    async fn stop(&self, runners: &mut JoinSet<String>) {
+        let tell = |orders| {
+            for running in self.running().values() {
+                running.orders.send_replace(orders);
+            }
+        };
+        tell(Orders::Stop);
+        let all = async { while runners.join_next().await.is_some() {} };
+        if timeout(self.timeouts.shutdown, all).await.is_err() {
+            tell(Orders::Abandon);
+            while runners.join_next().await.is_some() {}
+        }
+        self.running().clear();
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! Where a domain's mail goes.
+
+use crate::config::{Destination, DestinationProtocol, DestinationTls};
+use std::fmt;
+
+/// A destination, with what `relay release --to` has put in the place of host and port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// SMTP or LMTP.
+    pub protocol: DestinationProtocol,
+    /// How TLS is used.
+    pub tls: DestinationTls,
+    /// Connections at once, at least one.
+    pub connections: usize,
+}
+
+impl Target {
+    /// The configured destination, or the one given by `to` (`HOST:PORT` or `HOST`).
+    /// Nothing when neither is there or `to` makes no sense.
+    #[must_use]
+    pub fn new(configured: Option<&Destination>, to: Option<&str>) -> Option<Self> {
+        let base = configured.map(|destination| Self {
+            host: destination.host.clone(),
+            port: destination.port,
+            protocol: destination.protocol,
+            tls: destination.tls,
+            connections: destination.connections.max(1),
+        });
+        let Some(to) = to else {
+            return base;
+        };
+        let (host, port) = split(to)?;
+        let base = base.unwrap_or(Self {
+            host: String::new(),
+            port: 25,
+            protocol: DestinationProtocol::Smtp,
+            tls: DestinationTls::Opportunistic,
+            connections: 20,
+        });
+        Some(Self {
+            host: host.to_owned(),
+            port: port.unwrap_or(base.port),
+            ..base
+        })
+    }
+}
+
+/// `host`, `host:25`, `[::1]:25`, `::1`.
+fn split(to: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = to.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        return match port.strip_prefix(':') {
+            Some(port) => Some((host, Some(port.parse().ok()?))),
+            None => port.is_empty().then_some((host, None)),
+        };
+    }
+    match to.split_once(':') {
+        Some((host, port)) if !port.contains(':') => {
+            let whole = !host.is_empty();
+            whole.then_some((host, Some(port.parse().ok()?)))
+        }
+        _ => (!to.is_empty()).then_some((to, None)),
+    }
+}
+
+/// `host:port`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_takes_the_place_of_host_and_port() {
+        let text = |to| Target::new(None, Some(to)).map(|target| target.to_string());
+        assert_eq!(
+            text("new.example:2525").as_deref(),
+            Some("new.example:2525")
+        );
+        assert_eq!(text("new.example").as_deref(), Some("new.example:25"));
+        assert_eq!(text("[::1]:24").as_deref(), Some("[::1]:24"));
+        assert_eq!(text("::1").as_deref(), Some("[::1]:25"));
+        for bad in ["", ":25", "x:port", "[::1", "[::1]25"] {
+            assert_eq!(text(bad), None, "{bad}");
+        }
+        assert_eq!(Target::new(None, None), None);
+    }
+}

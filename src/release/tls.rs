@@ -1,0 +1,64 @@
+//! TLS towards destinations.
+
+use super::reply::FailureKind;
+use crate::config::DestinationTls;
+use mail_send::smtp::tls::build_tls_connector;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// TLS cannot be set up on this host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("TLS towards destinations cannot be set up: {detail}")]
+pub struct TlsError {
+    /// Why.
+    pub detail: String,
+}
+
+/// The two ways to look at a destination's certificate.
+#[derive(Clone)]
+pub struct TlsClients {
+    /// Any certificate will do (RFC 7435).
+    any: TlsConnector,
+    /// One of an authority that this host knows, for the destination's name. Where the
+    /// host knows none, only destinations that ask for it suffer.
+    verified: Result<TlsConnector, TlsError>,
+}
+
+impl TlsClients {
+    /// Reads this host's certificate authorities.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new() -> Result<Self, TlsError> {
+        let connector = |any| build_tls_connector(any).map_err(|detail| TlsError { detail });
+        Ok(Self {
+            any: connector(true)?,
+            verified: connector(false),
+        })
+    }
+
+    /// The handshake.
+    ///
+    /// # Errors
+    /// [`FailureKind::Tls`] or [`FailureKind::Lost`].
+    pub async fn handshake(
+        &self,
+        tls: DestinationTls,
+        host: &str,
+        tcp: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, FailureKind> {
+        let failed = |detail: String| FailureKind::Tls { detail };
+        let connector = match (&self.verified, tls) {
+            (Ok(verified), DestinationTls::Verified) => verified,
+            (Err(error), DestinationTls::Verified) => return Err(failed(error.to_string())),
+            _ => &self.any,
+        };
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| failed(format!("`{host}` is no name that a certificate could have")))?;
+        connector
+            .connect(name, tcp)
+            .await
+            .map_err(|error| failed(format!("the handshake failed: {error}")))
+    }
+}
