@@ -153,7 +153,8 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3);
-        assert!(lines[1].starts_with("000000000007  2026-11-23 "));
+        let arrived = human::time(1_795_428_001_500);
+        assert!(lines[1].starts_with(&format!("000000000007  {arrived}  ")));
         assert!(lines[1].ends_with("   4.0 kB  held       alice@example.org -> bob@corp.example"));
         assert!(lines[2].ends_with("-> eve@corp.example"));
     }

@@ -23,6 +23,8 @@ mod serve;
 mod show;
 mod source;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use exit::{Code, Exit};
 
@@ -182,7 +184,7 @@ impl Context {
 }
 
 #[cfg(test)]
-mod tests {
+mod arguments {
     use super::*;
     use clap::CommandFactory as _;
 
