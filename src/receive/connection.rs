@@ -25,7 +25,7 @@ pub(super) async fn serve(
     }
     let ip = peer.ip().to_canonical();
     log::connect(ip);
-    shared.counters.count_connection();
+    let _open = shared.counters.count_connection();
     let wire = Wire::new(
         Stream::Plain(stream),
         shutdown,
@@ -44,7 +44,6 @@ pub(super) async fn serve(
     };
     connection.run(wire, listen_tls).await;
     log::disconnect(ip, connection.session.counts());
-    shared.counters.count_disconnection();
 }
 
 struct Connection<'a> {

@@ -1,7 +1,10 @@
 //! What the receiver has done since it was started, readable at any time.
 
 use crate::smtp::Reply;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Live counters. Each is exact; together they are a snapshot only when nothing moves.
 #[derive(Debug, Default)]
@@ -131,13 +134,11 @@ impl Counters {
             .map_or(0, |count| count.load(Relaxed))
     }
 
-    pub(super) fn count_connection(&self) {
+    /// Counts a connection, open until what is returned is dropped.
+    pub(super) fn count_connection(self: &Arc<Self>) -> Open {
         self.connections.fetch_add(1, Relaxed);
         self.connections_open.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn count_disconnection(&self) {
-        self.connections_open.fetch_sub(1, Relaxed);
+        Open(Arc::clone(self))
     }
 
     pub(super) fn count_encrypted(&self) {
@@ -158,5 +159,14 @@ impl Counters {
         if let Some(count) = self.rejected.get(Reason::of(reply) as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+}
+
+/// A connection that is open, also while its task is being aborted.
+pub(super) struct Open(Arc<Counters>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Relaxed);
     }
 }

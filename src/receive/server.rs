@@ -8,7 +8,7 @@ use crate::{
     spool::Spool,
 };
 use mail_parser::{HeaderName, MessageParser};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -138,7 +138,7 @@ impl Server {
                         Ok(pass) => pass,
                         Err(crowded) => {
                             let reply = answers::crowded(&shared.limits.hostname, crowded);
-                            turn_away(&shared, &stream, peer, tls, &reply);
+                            turn_away(&shared, stream, peer, tls, &reply);
                             return None;
                         }
                     };
@@ -163,13 +163,17 @@ impl Server {
 
 /// Refuses a connection without spending a task on it. The reply fits in the socket's
 /// empty send buffer, or the client is gone.
-fn turn_away(shared: &Shared, stream: &TcpStream, peer: SocketAddr, tls: ListenTls, reply: &Reply) {
+fn turn_away(shared: &Shared, stream: TcpStream, peer: SocketAddr, tls: ListenTls, reply: &Reply) {
     shared.counters.count_rejected(reply);
     log::connection_rejected(peer.ip().to_canonical(), reply);
     if tls != ListenTls::Implicit {
         let mut wire = Vec::new();
         reply.write(&mut wire);
-        if let Err(error) = stream.try_write(&wire) {
+        // Past the runtime, which does not know yet that the socket can be written to.
+        let told = stream
+            .into_std()
+            .and_then(|mut stream| stream.write_all(&wire));
+        if let Err(error) = told {
             tracing::debug!(%error, "a refused client was not told");
         }
     }
