@@ -35,7 +35,7 @@ mod status;
 pub mod stream;
 mod supervisor;
 pub mod target;
-#[cfg(test)]
+#[cfg(all(test, feature = "engine"))]
 mod tests;
 mod timeouts;
 mod tls;
