@@ -8,22 +8,18 @@
 use super::{
     commands::{mail, rcpt},
     connection::Connection,
+    content::{Sent, replies, send, unreadable},
+    envelope::{Commands, Talk},
     reply::{Failure, FailureKind, Phase, Reply},
 };
 use crate::{
-    config::DestinationProtocol,
     mail::{Recipient, received},
-    smtp::data::Encoder,
     spool::{Body, SpoolError, StoredMessage},
 };
 use memchr::memmem;
-use std::{future::Future, time::Duration};
+use std::future::Future;
 use tokio::sync::watch;
 
-/// What is written at once of a long message.
-const WRITE_BYTES: usize = 64 * 1024;
-/// How long to wait for the reason when the destination hangs up in mid-message.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A message that came through here this often already goes round in circles. Once or
 /// twice may be a forwarding from one domain to another.
 const PASSES_MAX: usize = 3;
@@ -184,229 +180,12 @@ impl Shipment<'_> {
     }
 }
 
-/// The envelope, as commands.
-struct Commands {
-    mail: String,
-    rcpts: Vec<String>,
-}
-
-/// How the envelope fared.
-enum Talk {
-    /// Every command was answered.
-    Said(Said),
-    /// No answer was had; nothing when the release was stopped.
-    Broken(Option<Failure>),
-}
-
-struct Said {
-    /// For each recipient; nothing yet for those who were accepted.
-    fates: Vec<Option<Fate>>,
-    /// Whether the message may be sent.
-    go_ahead: bool,
-    /// The destination wants the message although it has accepted no recipient.
-    lone_go_ahead: bool,
-    /// It said 421 (RFC 5321 §3.8).
-    closing: bool,
-}
-
-impl Commands {
-    async fn carry_out(&self, connection: &mut Connection) -> Talk {
-        let talked = if connection.features.pipelining {
-            self.in_one_flight(connection).await
-        } else {
-            self.one_by_one(connection).await
-        };
-        match talked {
-            Ok(said) => Talk::Said(said),
-            Err(failure) => Talk::Broken(Some(failure)),
-        }
+/// Gives a fate to everybody who has none yet.
+pub(super) fn settle(mut fates: Vec<Option<Fate>>, fate: &Fate) -> Vec<Option<Fate>> {
+    for slot in fates.iter_mut().filter(|slot| slot.is_none()) {
+        *slot = Some(fate.clone());
     }
-
-    /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
-    /// at before the message is sent.
-    async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
-        let timeouts = connection.timeouts;
-        let reset = std::mem::replace(&mut connection.needs_reset, true);
-        let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
-        flight.push_str(&self.mail);
-        self.rcpts.iter().for_each(|line| flight.push_str(line));
-        flight.push_str("DATA\r\n");
-        connection
-            .send(Phase::Mail, timeouts.mail, flight.as_bytes())
-            .await?;
-        let mut replies = Replies::new(connection);
-        if reset {
-            replies.next(Phase::Mail, timeouts.mail).await?;
-        }
-        let mail = replies.next(Phase::Mail, timeouts.mail).await?;
-        let mut rcpts = Vec::with_capacity(self.rcpts.len());
-        for _ in &self.rcpts {
-            rcpts.push(replies.next(Phase::Rcpt, timeouts.rcpt).await?);
-        }
-        let data = replies.next(Phase::Data, timeouts.data).await?;
-        let mut said = Said::new(connection, &mail, &rcpts);
-        said.data(connection, data);
-        Ok(said)
-    }
-
-    async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {
-        let timeouts = connection.timeouts;
-        if std::mem::replace(&mut connection.needs_reset, true) {
-            connection
-                .command(Phase::Mail, timeouts.hello, "RSET\r\n")
-                .await?;
-        }
-        let mail = connection
-            .command(Phase::Mail, timeouts.mail, &self.mail)
-            .await?;
-        let mut rcpts = Vec::with_capacity(self.rcpts.len());
-        let mut last = mail.clone();
-        for line in &self.rcpts {
-            if mail.is_positive() && last.code != 421 {
-                last = connection.command(Phase::Rcpt, timeouts.rcpt, line).await?;
-            }
-            rcpts.push(last.clone());
-        }
-        let mut said = Said::new(connection, &mail, &rcpts);
-        if said.fates.iter().any(Option::is_none) && !said.closing {
-            let data = connection
-                .command(Phase::Data, timeouts.data, "DATA\r\n")
-                .await?;
-            said.data(connection, data);
-        }
-        Ok(said)
-    }
-}
-
-/// Replies to one flight. After a 421 nothing more may come: it then stands for the rest.
-struct Replies<'a> {
-    connection: &'a mut Connection,
-    farewell: Option<Reply>,
-}
-
-impl<'a> Replies<'a> {
-    fn new(connection: &'a mut Connection) -> Self {
-        Self {
-            connection,
-            farewell: None,
-        }
-    }
-
-    async fn next(&mut self, phase: Phase, limit: Duration) -> Result<Reply, Failure> {
-        if let Some(farewell) = &self.farewell {
-            return Ok(farewell.clone());
-        }
-        let reply = self.connection.reply(phase, limit).await?;
-        if reply.code == 421 {
-            self.farewell = Some(reply.clone());
-        }
-        Ok(reply)
-    }
-}
-
-impl Said {
-    fn new(connection: &Connection, mail: &Reply, rcpts: &[Reply]) -> Self {
-        let failed = |phase, reply: &Reply| {
-            let kind = FailureKind::Said(reply.clone());
-            Fate::Failed(connection.failure(phase, kind))
-        };
-        let accepted = mail.is_positive() && rcpts.iter().any(Reply::is_positive);
-        let fates = rcpts.iter().map(|reply| match reply {
-            _ if !mail.is_positive() => Some(failed(Phase::Mail, mail)),
-            reply if reply.is_positive() => None,
-            // RFC 5321 §4.5.3.1.10: too many recipients; those go in the next transaction.
-            reply if accepted && matches!(reply.code, 452 | 552) => {
-                let kind = FailureKind::Said(reply.clone());
-                Some(Fate::Back(connection.failure(Phase::Rcpt, kind)))
-            }
-            reply => Some(failed(Phase::Rcpt, reply)),
-        });
-        Self {
-            fates: fates.collect(),
-            go_ahead: false,
-            lone_go_ahead: false,
-            closing: mail.code == 421 || rcpts.iter().any(|reply| reply.code == 421),
-        }
-    }
-
-    fn data(&mut self, connection: &Connection, data: Reply) {
-        let accepted = self.fates.iter().any(Option::is_none);
-        self.closing |= data.code == 421;
-        if data.code == 354 {
-            self.go_ahead = accepted;
-            // Any dot would be a message to nobody: better hang up.
-            self.lone_go_ahead = !accepted;
-            return;
-        }
-        let kind = if data.is_positive() {
-            FailureKind::Garbled { text: data.text }
-        } else {
-            FailureKind::Said(data)
-        };
-        let fate = Fate::Failed(connection.failure(Phase::Data, kind));
-        self.fates = settle(std::mem::take(&mut self.fates), &fate);
-    }
-}
-
-/// How far the message got.
-enum Sent {
-    /// To its end.
-    Whole,
-    /// This far; a fate for everybody who was accepted.
-    Broken(Fate),
-}
-
-/// Trace header, message, end of data. Small messages leave in one write.
-async fn send(
-    connection: &mut Connection,
-    head: Vec<u8>,
-    body: &mut dyn Body,
-    orders: &mut watch::Receiver<Orders>,
-) -> Sent {
-    let mut encoder = Encoder::new();
-    let mut wire = Vec::new();
-    let mut piece = Some(head);
-    while let Some(content) = piece {
-        if let Err(smuggling) = encoder.encode(&content, &mut wire) {
-            return broken(
-                connection,
-                FailureKind::Unfit {
-                    dsn: "5.6.0",
-                    detail: smuggling.to_string(),
-                },
-            );
-        }
-        if wire.len() >= WRITE_BYTES {
-            let write = connection.send(Phase::Data, connection.timeouts.block, &wire);
-            let written = tokio::select! {
-                biased;
-                _ = orders.wait_for(|orders| *orders >= Orders::Stop) => None,
-                written = write => Some(written),
-            };
-            match written {
-                None => return stopped(connection),
-                Some(Err(failure)) => return last_words(connection, failure).await,
-                Some(Ok(())) => wire.clear(),
-            }
-        }
-        piece = match body.next().await {
-            Ok(piece) => piece,
-            // The end has not been sent: nothing arrives.
-            Err(error) => return broken(connection, unreadable(error)),
-        };
-    }
-    encoder.finish(&mut wire);
-    if *orders.borrow() >= Orders::Stop {
-        return stopped(connection);
-    }
-    // From here on nobody can tell whether it arrives, until the reply does.
-    match connection
-        .send(Phase::EndOfData, connection.timeouts.block, &wire)
-        .await
-    {
-        Ok(()) => Sent::Whole,
-        Err(failure) => Sent::Broken(Fate::Doubt(failure)),
-    }
+    fates
 }
 
 /// How often the header of a message says that it came through here, as far as `head`
@@ -419,23 +198,6 @@ fn passes(hostname: &str, head: &[u8]) -> usize {
     memmem::find_iter(header, ours.as_bytes()).count()
 }
 
-/// The message cannot be had from the spool.
-pub(super) fn unreadable(error: SpoolError) -> FailureKind {
-    match error {
-        SpoolError::Corrupt { what, detail } => FailureKind::Unfit {
-            dsn: "5.3.0",
-            detail: format!("{what} is damaged in the spool: {detail}"),
-        },
-        SpoolError::NoBody(_) | SpoolError::UnknownMessage(_) => FailureKind::Unfit {
-            dsn: "5.3.0",
-            detail: error.to_string(),
-        },
-        error => FailureKind::Spool {
-            detail: error.to_string(),
-        },
-    }
-}
-
 /// The attempt cannot be noted.
 fn unnoted(error: &SpoolError) -> FailureKind {
     let detail = error.to_string();
@@ -443,80 +205,4 @@ fn unnoted(error: &SpoolError) -> FailureKind {
         SpoolError::Conflict { .. } => FailureKind::Withdrawn { detail },
         _ => FailureKind::Spool { detail },
     }
-}
-
-fn broken(connection: &Connection, kind: FailureKind) -> Sent {
-    Sent::Broken(Fate::Failed(connection.failure(Phase::Data, kind)))
-}
-
-fn stopped(connection: &Connection) -> Sent {
-    let failure = connection.failure(Phase::Data, FailureKind::Stopped);
-    Sent::Broken(Fate::Back(failure))
-}
-
-/// A destination that hangs up in mid-message has often said why.
-async fn last_words(connection: &mut Connection, failure: Failure) -> Sent {
-    let patience = LAST_WORDS.min(connection.timeouts.data);
-    match connection.reply(Phase::Data, patience).await {
-        Ok(reply) if !reply.is_positive() && reply.code != 354 => {
-            broken(connection, FailureKind::Said(reply))
-        }
-        _ => Sent::Broken(Fate::Failed(failure)),
-    }
-}
-
-/// The reply to the end of data: one, or in LMTP one for each accepted recipient in
-/// their order (RFC 2033 §4.2). Also tells whether the connection can be used again.
-async fn replies(
-    connection: &mut Connection,
-    mut fates: Vec<Option<Fate>>,
-    orders: &mut watch::Receiver<Orders>,
-) -> (Vec<Option<Fate>>, bool) {
-    let limit = connection.timeouts.end_of_data;
-    let mut reusable = true;
-    for place in 0..fates.len() {
-        if fates.get(place).is_some_and(Option::is_some) {
-            continue;
-        }
-        let reply = tokio::select! {
-            biased;
-            reply = connection.reply(Phase::EndOfData, limit) => reply,
-            _ = orders.wait_for(|orders| *orders >= Orders::Abandon) => {
-                Err(connection.failure(Phase::EndOfData, FailureKind::Stopped))
-            }
-        };
-        let fate = match reply {
-            Ok(reply) if reply.is_positive() => Fate::Delivered(reply),
-            Ok(reply) if reply.code / 100 == 3 => {
-                let kind = FailureKind::Garbled { text: reply.text };
-                Fate::Doubt(connection.failure(Phase::EndOfData, kind))
-            }
-            Ok(reply) => {
-                reusable &= reply.code != 421;
-                let kind = FailureKind::Said(reply);
-                Fate::Failed(connection.failure(Phase::EndOfData, kind))
-            }
-            Err(failure) => Fate::Doubt(failure),
-        };
-        let in_doubt = matches!(fate, Fate::Doubt(_));
-        reusable &= !in_doubt;
-        if in_doubt || connection.protocol == DestinationProtocol::Smtp {
-            fates = settle(fates, &fate);
-        } else if let Some(slot) = fates.get_mut(place) {
-            *slot = Some(fate);
-        }
-    }
-    if reusable {
-        connection.needs_reset = false;
-        connection.delivered += 1;
-    }
-    (fates, reusable)
-}
-
-/// Gives a fate to everybody who has none yet.
-fn settle(mut fates: Vec<Option<Fate>>, fate: &Fate) -> Vec<Option<Fate>> {
-    for slot in fates.iter_mut().filter(|slot| slot.is_none()) {
-        *slot = Some(fate.clone());
-    }
-    fates
 }

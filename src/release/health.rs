@@ -85,23 +85,21 @@ impl Health {
     pub fn signal(&mut self, signal: Signal, now_ms: u64, jitter: u64) -> Option<String> {
         match signal {
             Signal::Neutral => None,
+            Signal::Alive => {
+                self.recover();
+                None
+            }
             Signal::Fine => {
+                self.recover();
                 self.allowance = (self.allowance + 1).min(self.connections_max);
-                self.troubles = 0;
-                self.hiccups = 0;
                 self.wrongs = 0;
                 self.doubts = 0;
                 self.refusals = 0;
-                self.until_ms = 0;
-                self.reason = None;
                 None
             }
             Signal::Refused { text, .. } => {
-                // It can be reached and answers: that much is well.
-                self.troubles = 0;
-                self.hiccups = 0;
+                self.recover();
                 self.refusals += 1;
-                self.reason = None;
                 let count = self.refusals;
                 (count >= self.refusals_max)
                     .then(|| format!("{count} refused for good in a row, the last one: {text}"))
@@ -134,6 +132,14 @@ impl Health {
                     .then(|| format!("{count} messages in a row without a final reply: {text}"))
             }
         }
+    }
+
+    /// It can be reached, and answers: that much is well.
+    fn recover(&mut self) {
+        self.troubles = 0;
+        self.hiccups = 0;
+        self.until_ms = 0;
+        self.reason = None;
     }
 
     fn back_off(&mut self, reason: String, now_ms: u64, jitter: u64) {

@@ -4,11 +4,10 @@
 use super::{
     connection::{Connection, Setup},
     deliver::{Fate, Orders, Outcome, Shipment, deliver},
-    journal::{self, Delays},
+    journal,
     order::{Job, Settled},
     outcome::{Advice, Signal, Verdict, unopened},
     reply::{Failure, FailureKind, Phase},
-    retry,
 };
 use crate::{
     config::{InDoubtPolicy, Release},
@@ -16,7 +15,6 @@ use crate::{
     spool::{Body, Cause, Remote, Spool, SpoolError, Step, StoredMessage, Transition},
 };
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,9 +22,6 @@ use tokio::sync::{mpsc, watch};
 
 /// The time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// How long a lane rests about which spool and release disagree.
-const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// What the jobs of a domain share.
 pub(super) struct Shared {
@@ -43,7 +38,7 @@ pub(super) enum Event {
     /// The transaction is over.
     Free {
         /// For the next job.
-        connection: Option<Connection>,
+        connection: Option<Box<Connection>>,
         /// About the destination.
         signals: Vec<Signal>,
     },
@@ -82,7 +77,7 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connec
     let mut times = Times::default();
     let done = shared.transfer(&job, connection, &mut times).await;
     let _ = shared.events.send(Event::Free {
-        connection: done.connection,
+        connection: done.connection.map(Box::new),
         signals: signals(&done.verdicts, done.unopened),
     });
     guard.sending = false;
@@ -137,10 +132,10 @@ struct Done {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Times {
-    prepared: Duration,
-    connected: Duration,
-    transferred: Duration,
+pub(super) struct Times {
+    pub prepared: Duration,
+    pub connected: Duration,
+    pub transferred: Duration,
 }
 
 impl Shared {
@@ -204,7 +199,7 @@ impl Shared {
         read.await.map_err(|error| Failure {
             phase: Phase::Mail,
             relay: "none".into(),
-            kind: super::deliver::unreadable(error),
+            kind: super::content::unreadable(error),
         })
     }
 
@@ -241,139 +236,6 @@ impl Shared {
         };
         let transitions = job.recipients.iter().map(transition).collect();
         self.spool.advance(transitions).await.map(|_| ())
-    }
-
-    /// Records the results and tells of them.
-    async fn settle(
-        &self,
-        job: &Job,
-        verdicts: &[(u32, Verdict)],
-        message: Option<&StoredMessage>,
-        attempted: bool,
-        times: Times,
-    ) {
-        let attempts = self.attempts(job, verdicts).await;
-        let at_ms = (self.clock)();
-        let mut transitions = Vec::new();
-        let mut deliveries = Vec::new();
-        let mut counts = Counts::default();
-        for ((place, verdict), (_, lane)) in verdicts.iter().zip(&job.recipients) {
-            let delivery = DeliveryId {
-                message: job.message,
-                recipient: *place,
-            };
-            let tried = attempts.get(place).copied().unwrap_or(1);
-            let (step, settled) = self.step(verdict.advice, attempted, tried, at_ms);
-            counts.add(verdict.advice);
-            deliveries.push((delivery, *lane, settled));
-            transitions.extend(step.map(|step| Transition {
-                delivery,
-                step,
-                cause: verdict.cause.clone(),
-                remote: (step != Step::Recall).then(|| verdict.remote.clone()),
-                at_ms,
-            }));
-        }
-        let recorded = match transitions.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.spool.advance(transitions).await,
-        };
-        let mut signal = Signal::Neutral;
-        match recorded {
-            Ok(removed) => {
-                self.log(job, verdicts, message, times, at_ms);
-                removed.into_iter().for_each(journal::removed);
-            }
-            Err(error) => {
-                tracing::error!("{}: its result is not recorded: {error}", job.message);
-                counts = Counts::default();
-                let settled = self.look_again();
-                deliveries.iter_mut().for_each(|(_, _, old)| *old = settled);
-                signal = trouble(&error);
-            }
-        }
-        let _ = self.events.send(Event::Settled {
-            deliveries,
-            counts,
-            signal,
-        });
-    }
-
-    /// How often each delivery was tried, where that matters.
-    async fn attempts(&self, job: &Job, verdicts: &[(u32, Verdict)]) -> HashMap<u32, u32> {
-        if !verdicts
-            .iter()
-            .any(|(_, verdict)| verdict.advice == Advice::Defer)
-        {
-            return HashMap::new();
-        }
-        // Without an answer the shortest wait is taken.
-        let all = self.spool.deliveries(job.message).await.unwrap_or_default();
-        let count = all.into_iter().map(|d| (d.id.recipient, d.attempts));
-        count.collect()
-    }
-
-    fn step(
-        &self,
-        advice: Advice,
-        attempted: bool,
-        attempts: u32,
-        now_ms: u64,
-    ) -> (Option<Step>, Settled) {
-        let after = |wait: Duration| {
-            now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-        };
-        match advice {
-            Advice::Done => (Some(Step::Deliver), Settled::Gone),
-            Advice::Park => (Some(Step::Park), Settled::Gone),
-            Advice::Again => (attempted.then_some(Step::Recall), Settled::Again),
-            Advice::Look => (attempted.then_some(Step::Recall), self.look_again()),
-            Advice::Defer => {
-                let (min, max) = (self.rules.retry_min, self.rules.retry_max);
-                let due_ms = after(retry::wait(attempts, min, max, retry::random()));
-                (Some(Step::Defer { due_ms }), Settled::Until { due_ms })
-            }
-            Advice::Doubt => {
-                let due_ms = after(self.rules.in_doubt_after);
-                (Some(Step::Doubt { due_ms }), Settled::Until { due_ms })
-            }
-        }
-    }
-
-    fn look_again(&self) -> Settled {
-        Settled::Until {
-            due_ms: (self.clock)().saturating_add(LOOK_AGAIN_MS),
-        }
-    }
-
-    fn log(
-        &self,
-        job: &Job,
-        verdicts: &[(u32, Verdict)],
-        message: Option<&StoredMessage>,
-        times: Times,
-        now_ms: u64,
-    ) {
-        let Some(message) = message else {
-            for (_, verdict) in verdicts {
-                tracing::error!("{}: {}", job.message, verdict.remote.reply);
-            }
-            return;
-        };
-        let total = Duration::from_millis(now_ms.saturating_sub(message.envelope.received_ms));
-        let spent = times.prepared + times.connected + times.transferred;
-        let delays = Delays {
-            queued: total.saturating_sub(spent),
-            prepared: times.prepared,
-            connected: times.connected,
-            transferred: times.transferred,
-        };
-        for (place, verdict) in verdicts {
-            if let Some(recipient) = message.envelope.recipients.get(*place as usize) {
-                let protocol = self.setup.target.protocol;
-                journal::delivery(protocol, job.message, &recipient.address, delays, verdict);
-            }
-        }
     }
 }
 
@@ -417,7 +279,7 @@ impl Done {
 }
 
 impl Counts {
-    fn add(&mut self, advice: Advice) {
+    pub fn add(&mut self, advice: Advice) {
         match advice {
             Advice::Done => self.delivered += 1,
             Advice::Defer => self.deferred += 1,
@@ -451,7 +313,7 @@ fn signals(verdicts: &[(u32, Verdict)], unopened: Option<Signal>) -> Vec<Signal>
 }
 
 /// A spool that cannot be written stops a release as an unreachable destination does.
-fn trouble(error: &SpoolError) -> Signal {
+pub(super) fn trouble(error: &SpoolError) -> Signal {
     match error {
         SpoolError::Conflict { .. } => Signal::Neutral,
         _ => Signal::Unreachable(format!("spool: {error}")),

@@ -19,7 +19,9 @@
 
 pub mod commands;
 pub mod connection;
+mod content;
 pub mod deliver;
+mod envelope;
 pub mod health;
 mod job;
 mod journal;
@@ -31,11 +33,12 @@ mod peer;
 pub mod reply;
 pub mod retry;
 mod runner;
+mod settle;
 mod status;
 pub mod stream;
 mod supervisor;
 pub mod target;
-#[cfg(test)]
+#[cfg(all(test, feature = "engine"))]
 mod tests;
 mod timeouts;
 mod tls;

@@ -30,6 +30,8 @@ pub enum Signal {
     Fine,
     /// Nothing.
     Neutral,
+    /// It answers, though not with a success.
+    Alive,
     /// It has refused something for good.
     Refused {
         /// [`Phase::Rcpt`] if it was a recipient, else it was the message.
@@ -131,7 +133,7 @@ fn judge(failure: &Failure, before: u32) -> (Advice, Signal) {
             let signal = if system {
                 Signal::Hiccup(text)
             } else {
-                Signal::Neutral
+                Signal::Alive
             };
             (Advice::Defer, signal)
         }
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn a_mailbox_that_cannot_take_mail_now_waits_alone() {
         let (advice, signal) = said(Phase::Rcpt, "452 4.2.2 mailbox full", 0);
-        assert_eq!((advice, signal), (Advice::Defer, Signal::Neutral));
+        assert_eq!((advice, signal), (Advice::Defer, Signal::Alive));
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Runner {
                 signals,
             } => {
                 self.sending -= 1;
-                let kept = connection.map(|connection| (connection, Instant::now()));
+                let kept = connection.map(|connection| (*connection, Instant::now()));
                 self.kept.extend(kept);
                 signals.into_iter().for_each(|signal| self.heed(signal));
             }

@@ -1,0 +1,172 @@
+//! MAIL, RCPT and DATA: in one flight where the destination allows it.
+
+use super::{
+    connection::Connection,
+    deliver::{Fate, settle},
+    reply::{Failure, FailureKind, Phase, Reply},
+};
+use std::time::Duration;
+
+/// The envelope, as commands.
+pub(super) struct Commands {
+    pub mail: String,
+    pub rcpts: Vec<String>,
+}
+
+/// How the envelope fared.
+pub(super) enum Talk {
+    /// Every command was answered.
+    Said(Said),
+    /// No answer was had; nothing when the release was stopped.
+    Broken(Option<Failure>),
+}
+
+pub(super) struct Said {
+    /// For each recipient; nothing yet for those who were accepted.
+    pub fates: Vec<Option<Fate>>,
+    /// Whether the message may be sent.
+    pub go_ahead: bool,
+    /// The destination wants the message although it has accepted no recipient.
+    pub lone_go_ahead: bool,
+    /// It said 421 (RFC 5321 §3.8).
+    pub closing: bool,
+}
+
+impl Commands {
+    pub async fn carry_out(&self, connection: &mut Connection) -> Talk {
+        let talked = if connection.features.pipelining {
+            self.in_one_flight(connection).await
+        } else {
+            self.one_by_one(connection).await
+        };
+        match talked {
+            Ok(said) => Talk::Said(said),
+            Err(failure) => Talk::Broken(Some(failure)),
+        }
+    }
+
+    /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
+    /// at before the message is sent.
+    async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
+        let timeouts = connection.timeouts;
+        let reset = std::mem::replace(&mut connection.needs_reset, true);
+        let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
+        flight.push_str(&self.mail);
+        self.rcpts.iter().for_each(|line| flight.push_str(line));
+        flight.push_str("DATA\r\n");
+        connection
+            .send(Phase::Mail, timeouts.mail, flight.as_bytes())
+            .await?;
+        let mut replies = Replies::new(connection);
+        if reset {
+            replies.next(Phase::Mail, timeouts.mail).await?;
+        }
+        let mail = replies.next(Phase::Mail, timeouts.mail).await?;
+        let mut rcpts = Vec::with_capacity(self.rcpts.len());
+        for _ in &self.rcpts {
+            rcpts.push(replies.next(Phase::Rcpt, timeouts.rcpt).await?);
+        }
+        let data = replies.next(Phase::Data, timeouts.data).await?;
+        let mut said = Said::new(connection, &mail, &rcpts);
+        said.data(connection, data);
+        Ok(said)
+    }
+
+    async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {
+        let timeouts = connection.timeouts;
+        if std::mem::replace(&mut connection.needs_reset, true) {
+            connection
+                .command(Phase::Mail, timeouts.hello, "RSET\r\n")
+                .await?;
+        }
+        let mail = connection
+            .command(Phase::Mail, timeouts.mail, &self.mail)
+            .await?;
+        let mut rcpts = Vec::with_capacity(self.rcpts.len());
+        let mut last = mail.clone();
+        for line in &self.rcpts {
+            if mail.is_positive() && last.code != 421 {
+                last = connection.command(Phase::Rcpt, timeouts.rcpt, line).await?;
+            }
+            rcpts.push(last.clone());
+        }
+        let mut said = Said::new(connection, &mail, &rcpts);
+        if said.fates.iter().any(Option::is_none) && !said.closing {
+            let data = connection
+                .command(Phase::Data, timeouts.data, "DATA\r\n")
+                .await?;
+            said.data(connection, data);
+        }
+        Ok(said)
+    }
+}
+
+/// Replies to one flight. After a 421 nothing more may come: it then stands for the rest.
+struct Replies<'a> {
+    connection: &'a mut Connection,
+    farewell: Option<Reply>,
+}
+
+impl<'a> Replies<'a> {
+    fn new(connection: &'a mut Connection) -> Self {
+        Self {
+            connection,
+            farewell: None,
+        }
+    }
+
+    async fn next(&mut self, phase: Phase, limit: Duration) -> Result<Reply, Failure> {
+        if let Some(farewell) = &self.farewell {
+            return Ok(farewell.clone());
+        }
+        let reply = self.connection.reply(phase, limit).await?;
+        if reply.code == 421 {
+            self.farewell = Some(reply.clone());
+        }
+        Ok(reply)
+    }
+}
+
+impl Said {
+    fn new(connection: &Connection, mail: &Reply, rcpts: &[Reply]) -> Self {
+        let failed = |phase, reply: &Reply| {
+            let kind = FailureKind::Said(reply.clone());
+            Fate::Failed(connection.failure(phase, kind))
+        };
+        let accepted = mail.is_positive() && rcpts.iter().any(Reply::is_positive);
+        let fates = rcpts.iter().map(|reply| match reply {
+            _ if !mail.is_positive() => Some(failed(Phase::Mail, mail)),
+            reply if reply.is_positive() => None,
+            // RFC 5321 §4.5.3.1.10: too many recipients; those go in the next transaction.
+            reply if accepted && matches!(reply.code, 452 | 552) => {
+                let kind = FailureKind::Said(reply.clone());
+                Some(Fate::Back(connection.failure(Phase::Rcpt, kind)))
+            }
+            reply => Some(failed(Phase::Rcpt, reply)),
+        });
+        Self {
+            fates: fates.collect(),
+            go_ahead: false,
+            lone_go_ahead: false,
+            closing: mail.code == 421 || rcpts.iter().any(|reply| reply.code == 421),
+        }
+    }
+
+    fn data(&mut self, connection: &Connection, data: Reply) {
+        let accepted = self.fates.iter().any(Option::is_none);
+        self.closing |= data.code == 421;
+        if data.code == 354 {
+            self.go_ahead = accepted;
+            // Any dot would be a message to nobody: better hang up.
+            self.lone_go_ahead = !accepted;
+            return;
+        }
+        let kind = if data.is_positive() {
+            FailureKind::Garbled { text: data.text }
+        } else {
+            FailureKind::Said(data)
+        };
+        let fate = Fate::Failed(connection.failure(Phase::Data, kind));
+        self.fates = settle(std::mem::take(&mut self.fates), &fate);
+    }
+}

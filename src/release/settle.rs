@@ -1,0 +1,153 @@
+//! From verdicts to the spool: how each delivery stands now, on disk, in the log, and for
+//! the order engine.
+
+use super::{
+    job::{Counts, Event, Shared, Times, trouble},
+    journal::{self, Delays},
+    order::{Job, Settled},
+    outcome::{Advice, Signal, Verdict},
+    retry,
+};
+use crate::{
+    mail::DeliveryId,
+    spool::{Step, StoredMessage, Transition},
+};
+use std::{collections::HashMap, time::Duration};
+
+/// How long a lane rests about which spool and release disagree.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
+impl Shared {
+    /// Records the results and tells of them.
+    pub async fn settle(
+        &self,
+        job: &Job,
+        verdicts: &[(u32, Verdict)],
+        message: Option<&StoredMessage>,
+        attempted: bool,
+        times: Times,
+    ) {
+        let attempts = self.attempts(job, verdicts).await;
+        let at_ms = (self.clock)();
+        let mut transitions = Vec::new();
+        let mut deliveries = Vec::new();
+        let mut counts = Counts::default();
+        for ((place, verdict), (_, lane)) in verdicts.iter().zip(&job.recipients) {
+            let delivery = DeliveryId {
+                message: job.message,
+                recipient: *place,
+            };
+            let tried = attempts.get(place).copied().unwrap_or(1);
+            let (step, settled) = self.step(verdict.advice, attempted, tried, at_ms);
+            counts.add(verdict.advice);
+            deliveries.push((delivery, *lane, settled));
+            transitions.extend(step.map(|step| Transition {
+                delivery,
+                step,
+                cause: verdict.cause.clone(),
+                remote: (step != Step::Recall).then(|| verdict.remote.clone()),
+                at_ms,
+            }));
+        }
+        let recorded = match transitions.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.spool.advance(transitions).await,
+        };
+        let mut signal = Signal::Neutral;
+        match recorded {
+            Ok(removed) => {
+                self.log(job, verdicts, message, times, at_ms);
+                removed.into_iter().for_each(journal::removed);
+            }
+            Err(error) => {
+                tracing::error!("{}: its result is not recorded: {error}", job.message);
+                counts = Counts::default();
+                let settled = self.look_again();
+                deliveries.iter_mut().for_each(|(_, _, old)| *old = settled);
+                signal = trouble(&error);
+            }
+        }
+        let _ = self.events.send(Event::Settled {
+            deliveries,
+            counts,
+            signal,
+        });
+    }
+
+    /// How often each delivery was tried, where that matters.
+    async fn attempts(&self, job: &Job, verdicts: &[(u32, Verdict)]) -> HashMap<u32, u32> {
+        if !verdicts
+            .iter()
+            .any(|(_, verdict)| verdict.advice == Advice::Defer)
+        {
+            return HashMap::new();
+        }
+        // Without an answer the shortest wait is taken.
+        let all = self.spool.deliveries(job.message).await.unwrap_or_default();
+        let count = all.into_iter().map(|d| (d.id.recipient, d.attempts));
+        count.collect()
+    }
+
+    fn step(
+        &self,
+        advice: Advice,
+        attempted: bool,
+        attempts: u32,
+        now_ms: u64,
+    ) -> (Option<Step>, Settled) {
+        let after = |wait: Duration| {
+            now_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        };
+        match advice {
+            Advice::Done => (Some(Step::Deliver), Settled::Gone),
+            Advice::Park => (Some(Step::Park), Settled::Gone),
+            Advice::Again => (attempted.then_some(Step::Recall), Settled::Again),
+            Advice::Look => (attempted.then_some(Step::Recall), self.look_again()),
+            Advice::Defer => {
+                let (min, max) = (self.rules.retry_min, self.rules.retry_max);
+                let due_ms = after(retry::wait(attempts, min, max, retry::random()));
+                (Some(Step::Defer { due_ms }), Settled::Until { due_ms })
+            }
+            Advice::Doubt => {
+                let due_ms = after(self.rules.in_doubt_after);
+                (Some(Step::Doubt { due_ms }), Settled::Until { due_ms })
+            }
+        }
+    }
+
+    pub fn look_again(&self) -> Settled {
+        Settled::Until {
+            due_ms: (self.clock)().saturating_add(LOOK_AGAIN_MS),
+        }
+    }
+
+    fn log(
+        &self,
+        job: &Job,
+        verdicts: &[(u32, Verdict)],
+        message: Option<&StoredMessage>,
+        times: Times,
+        now_ms: u64,
+    ) {
+        let Some(message) = message else {
+            for (_, verdict) in verdicts {
+                tracing::error!("{}: {}", job.message, verdict.remote.reply);
+            }
+            return;
+        };
+        let total = Duration::from_millis(now_ms.saturating_sub(message.envelope.received_ms));
+        let spent = times.prepared + times.connected + times.transferred;
+        let delays = Delays {
+            queued: total.saturating_sub(spent),
+            prepared: times.prepared,
+            connected: times.connected,
+            transferred: times.transferred,
+        };
+        for (place, verdict) in verdicts {
+            if let Some(recipient) = message.envelope.recipients.get(*place as usize) {
+                let protocol = self.setup.target.protocol;
+                journal::delivery(protocol, job.message, &recipient.address, delays, verdict);
+            }
+        }
+    }
+}
