@@ -21,6 +21,6 @@ pub mod mail;
 pub mod manual;
 pub mod net;
 pub mod receive;
-pub mod smtp;
 pub mod release;
+pub mod smtp;
 pub mod spool;

@@ -3,7 +3,9 @@
 use super::purge;
 use crate::{
     config::{Config, ListenTls},
-    control, receive,
+    control::{self, view::ReleaseView},
+    receive,
+    release::{ReleaseStatus, Releaser},
     spool::Spool,
 };
 use std::{future::Future, net::SocketAddr, sync::Arc};
@@ -13,6 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub struct Parts {
     addresses: Vec<(SocketAddr, &'static str)>,
     receiver: Part,
+    releaser: Part,
     control: Part,
     purge: JoinHandle<()>,
 }
@@ -30,7 +33,9 @@ impl Parts {
     /// # Errors
     /// A socket that cannot be had, and what the parts need and do not find.
     pub async fn start(config: &Arc<Config>, spool: &Arc<dyn Spool>) -> anyhow::Result<Self> {
-        let live: control::LiveRelease = Arc::new(|_| None);
+        let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
+        let status = releaser.clone();
+        let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
         let control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
         let receiver = receive::Server::bind(config, spool.clone()).await?;
         let protocols = config.listen.iter().map(|listen| match listen.tls {
@@ -40,6 +45,9 @@ impl Parts {
         Ok(Self {
             addresses: receiver.addresses().into_iter().zip(protocols).collect(),
             receiver: Part::start("receiver", |stop| receiver.run(stop)),
+            releaser: Part::start("releaser", |stop| async move {
+                releaser.run(stopped(stop)).await;
+            }),
             control: Part::start("control socket", |stop| control.run(stopped(stop))),
             purge: tokio::spawn(purge::run(spool.clone())),
         })
@@ -52,9 +60,11 @@ impl Parts {
 
     /// Waits for a part that ends by itself, which none should. Returns its name.
     pub async fn ended(&mut self) -> &'static str {
-        let (receiver, control) = (&mut self.receiver, &mut self.control);
+        let (receiver, releaser, control) =
+            (&mut self.receiver, &mut self.releaser, &mut self.control);
         tokio::select! {
             _ = &mut receiver.task => receiver.name,
+            _ = &mut releaser.task => releaser.name,
             _ = &mut control.task => control.name,
         }
     }
@@ -62,6 +72,7 @@ impl Parts {
     /// Stops all, each when the one before has come to its end.
     pub async fn stop(&mut self) {
         self.receiver.stop().await;
+        self.releaser.stop().await;
         self.control.stop().await;
         self.purge.abort();
     }
@@ -85,6 +96,21 @@ impl Part {
         {
             tracing::error!("the {} died: {error}", self.name);
         }
+    }
+}
+
+/// A release's own account of itself, in the form of the control socket.
+fn view(status: ReleaseStatus) -> ReleaseView {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    ReleaseView {
+        destination: status.destination,
+        blocked: status.blocked,
+        next_try_ms: status.next_try_ms,
+        in_flight: count(status.in_flight),
+        connections: count(status.connections),
+        connections_allowed: count(status.connections_allowed),
+        mailboxes_waiting: count(status.mailboxes_waiting),
+        rate_per_s: (status.rate * 100.0).round() / 100.0,
     }
 }
 
