@@ -34,10 +34,8 @@ impl Parts {
     /// A socket that cannot be had, and what the parts need and do not find.
     pub async fn start(config: &Arc<Config>, spool: &Arc<dyn Spool>) -> anyhow::Result<Self> {
         let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
-        let live: control::LiveRelease = {
-            let releaser = releaser.clone();
-            Arc::new(move |domain| releaser.status(domain).map(shown))
-        };
+        let status = releaser.clone();
+        let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
         let control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
         let receiver = receive::Server::bind(config, spool.clone()).await?;
         let protocols = config.listen.iter().map(|listen| match listen.tls {
@@ -62,8 +60,8 @@ impl Parts {
 
     /// Waits for a part that ends by itself, which none should. Returns its name.
     pub async fn ended(&mut self) -> &'static str {
-        let (receiver, control) = (&mut self.receiver, &mut self.control);
-        let releaser = &mut self.releaser;
+        let (receiver, releaser, control) =
+            (&mut self.receiver, &mut self.releaser, &mut self.control);
         tokio::select! {
             _ = &mut receiver.task => receiver.name,
             _ = &mut releaser.task => releaser.name,
@@ -101,17 +99,18 @@ impl Part {
     }
 }
 
-/// A release's live status as it goes out over the control socket.
-fn shown(status: ReleaseStatus) -> ReleaseView {
+/// A release's own account of itself, in the form of the control socket.
+fn view(status: ReleaseStatus) -> ReleaseView {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     ReleaseView {
         destination: status.destination,
         blocked: status.blocked,
         next_try_ms: status.next_try_ms,
-        in_flight: status.in_flight as u64,
-        connections: status.connections as u64,
-        connections_allowed: status.connections_allowed as u64,
-        mailboxes_waiting: status.mailboxes_waiting as u64,
-        rate_per_s: status.rate,
+        in_flight: count(status.in_flight),
+        connections: count(status.connections),
+        connections_allowed: count(status.connections_allowed),
+        mailboxes_waiting: count(status.mailboxes_waiting),
+        rate_per_s: (status.rate * 100.0).round() / 100.0,
     }
 }
 
