@@ -22,6 +22,12 @@ struct Row {
 const ROCKSDB: &str = "rocksdb";
 
 const TABLE: &[Row] = &[
+    // Only text.
+    Row {
+        module: "manual",
+        may_use: &[],
+        never: &["tokio", ROCKSDB],
+    },
     // The leaves: values and protocol, no socket, no clock, no storage.
     Row {
         module: "mail",
@@ -40,7 +46,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "log",
-        may_use: &["config", "mail"],
+        may_use: &["config"],
         never: &["tokio", ROCKSDB],
     },
     // Neither SMTP nor the network nor who reads it.
@@ -51,7 +57,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "net",
-        may_use: &["mail", "config", "log"],
+        may_use: &["config"],
         never: &[ROCKSDB],
     },
     Row {
@@ -62,12 +68,12 @@ const TABLE: &[Row] = &[
     // It does not know who received.
     Row {
         module: "release",
-        may_use: &["mail", "smtp", "config", "log", "spool", "net"],
+        may_use: &["mail", "smtp", "config", "log", "spool"],
         never: &[ROCKSDB],
     },
     Row {
         module: "control",
-        may_use: &["mail", "config", "log", "spool", "net", "release"],
+        may_use: &["mail", "config", "spool"],
         never: &[ROCKSDB],
     },
     // Commands, `serve` among them, which wires the rest together.

@@ -131,7 +131,7 @@ fn resident_kib(pid: u32) -> u64 {
 }
 
 #[test]
-fn commands_out_of_order_get_503() {
+fn commands_out_of_order_are_refused() {
     let directory = temp();
     let kept = Kept::new(directory.path(), &Settings::default());
     let mut client = Client::connect(kept.relay.port()).unwrap();
@@ -142,7 +142,8 @@ fn commands_out_of_order_get_503() {
         ("DATA", 503),
         ("MAIL FROM:<a@example.org>", 250),
         ("MAIL FROM:<a@example.org>", 503),
-        ("DATA", 503),
+        // RFC 5321 §3.3: no recipients.
+        ("DATA", 554),
         ("RCPT TO:<bob@corp.example>", 250),
         ("RSET", 250),
         ("DATA", 503),
@@ -171,7 +172,7 @@ fn an_unknown_domain_is_refused_and_logged() {
     }
     let reply = client.command("RCPT TO:<x@else.example>").unwrap();
     assert_reply(&reply, 554, "5.7.1");
-    client.expect("DATA", 503).unwrap();
+    client.expect("DATA", 554).unwrap();
     let line = "NOQUEUE: reject: RCPT from unknown[127.0.0.1]: 554 5.7.1 <x@else.example>: \
          Relay access denied; from=<a@example.org> to=<x@else.example> proto=ESMTP \
          helo=<client.example>";
@@ -270,7 +271,7 @@ fn a_wrong_configuration_names_file_line_and_key() {
             "corp example",
             "name",
         ),
-        ("[spool]", "[spool", "[spool", "spool"),
+        ("[spool]", "[spool", "[spool", "unclosed table"),
     ] {
         let bad = good.replace(from, to);
         assert_ne!(bad, good);

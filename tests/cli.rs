@@ -2,7 +2,15 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use support::{
     client::Client,
     poll,
@@ -122,18 +130,24 @@ fn list_looks_like_postqueue() {
 #[test]
 fn phases_and_pauses_survive_a_restart() {
     let directory = temp();
-    let peer = Scripted::healthy();
+    let open = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&open);
+    let peer = Scripted::new(move |ask| match ask {
+        Ask::Rcpt(_) if !opened.load(Ordering::SeqCst) => Act::Say("450 4.2.1 Not yet"),
+        _ => Act::Go,
+    });
     let mut relay = Relay::start(directory.path(), &Settings::to(peer.port));
     send(&relay, "bob@corp.example");
-    relay.ok(&["pause", DOMAIN]);
     relay.ok(&["release", DOMAIN, "--yes", "--detach"]);
+    relay.ok(&["pause", DOMAIN]);
     relay.stop();
+    open.store(true, Ordering::SeqCst);
     relay.run();
     let domain = relay.domain(DOMAIN);
     assert_eq!(domain["phase"], "release", "{domain}");
     assert!(domain["paused"].is_string(), "{domain}");
-    assert_eq!(relay.count("queued"), 1);
-    assert_eq!(peer.connections(), 0, "paused");
+    assert_eq!(relay.count("queued") + relay.count("deferred"), 1);
+    assert_eq!(peer.arrivals().len(), 0, "paused");
 
     relay.ok(&["resume", DOMAIN]);
     relay.await_forward();
@@ -260,6 +274,8 @@ fn export_in_each_format() {
         relay.ok(&["export", "--format", format, "--to", to.to_str().unwrap()]);
         let mut files = Vec::new();
         collect(&to, &mut files);
+        // The envelopes, which no such format has a place for, are beside the mail.
+        files.retain(|file| !file.ends_with("envelopes.jsonl"));
         assert_eq!(files.len(), 1, "{format}: {files:?}");
         let written = fs::read(&files[0]).unwrap();
         match format {

@@ -224,6 +224,8 @@ fn collect(directory: &Path, bodies: &mut BTreeMap<String, Vec<u8>>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, bodies);
+        }
+        if path.extension().is_none_or(|extension| extension != "eml") {
             continue;
         }
         let id = path.file_stem().unwrap().to_str().unwrap().to_owned();
