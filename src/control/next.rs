@@ -12,7 +12,15 @@ pub const SILENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -> String {
     let name = &status.name;
     if status.paused.is_some() {
-        return format!("settle what paused it, then `relay resume {name}`");
+        // Retried before the release goes on, they keep their place in the order.
+        let retry = match status.ledger.parked.count {
+            0 => String::new(),
+            parked => format!(
+                ", `relay retry` what of the {parked} parked was refused by mistake \
+                 (`relay list --domain {name} --state parked`)"
+            ),
+        };
+        return format!("settle what paused it{retry}, then `relay resume {name}`");
     }
     match status.phase {
         Phase::Hold if status.ledger.accepted.count == 0 => {
@@ -20,6 +28,12 @@ pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -
         }
         Phase::Hold => format!("`relay release {name}` when the new server is ready"),
         Phase::Release => releasing(status, release),
+        // What arrived cannot be passed on.
+        Phase::Forward
+            if status.ledger.backlog() > 0 && release.is_some_and(|r| r.blocked.is_some()) =>
+        {
+            releasing(status, release)
+        }
         Phase::Forward => forwarding(status, now_ms),
     }
 }
@@ -69,6 +83,12 @@ mod tests {
             step(&status, None, 0),
             "settle what paused it, then `relay resume corp.example`"
         );
+        status.ledger.parked = fixture::tally(10);
+        assert_eq!(
+            step(&status, None, 0),
+            "settle what paused it, `relay retry` what of the 10 parked was refused by mistake \
+             (`relay list --domain corp.example --state parked`), then `relay resume corp.example`"
+        );
     }
 
     #[test]
@@ -80,6 +100,11 @@ mod tests {
             blocked: Some("connection refused".into()),
             ..ReleaseView::default()
         };
+        assert_eq!(
+            step(&status, Some(&blocked), 0),
+            "12 to go, waiting: connection refused"
+        );
+        status.phase = Phase::Forward;
         assert_eq!(
             step(&status, Some(&blocked), 0),
             "12 to go, waiting: connection refused"

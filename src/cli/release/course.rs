@@ -155,7 +155,8 @@ impl Course {
             End::Paused { reason } => (
                 format!("{name} is paused: {}", human::printable(reason)),
                 Some(format!(
-                    "nothing is lost; settle it, then `relay resume {name}`"
+                    "nothing is lost; next: {}",
+                    human::printable(&self.now.next)
                 )),
             ),
         };
@@ -202,6 +203,7 @@ mod tests {
     fn says_what_became_of_it() {
         let mut course = Course::new(view(Phase::Hold, 10, 5, 0), 0);
         course.now = view(Phase::Forward, 0, 1_015, 0);
+        course.now.next = "settle it".into();
         assert_eq!(
             course.closing(&End::Drained),
             [
@@ -212,6 +214,6 @@ mod tests {
         let reason = "10 refusals in a row".into();
         let lines = course.closing(&End::Paused { reason });
         assert_eq!(lines[0], "corp.example is paused: 10 refusals in a row");
-        assert!(lines[2].contains("`relay resume corp.example`"));
+        assert_eq!(lines[2], "  nothing is lost; next: settle it");
     }
 }

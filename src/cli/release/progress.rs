@@ -101,8 +101,10 @@ fn text(done: u64, total: u64, per_second: f64, courses: &[Course]) -> String {
     let mut parts = vec![
         format!("{}/{}", human::count(done), human::count(total)),
         format!("{percent}%"),
-        human::rate(per_second * 60.0),
     ];
+    if per_second > 0.0 {
+        parts.push(human::rate(per_second * 60.0));
+    }
     let under_way = courses.iter().filter(|course| course.end.is_none());
     for course in under_way {
         parts.extend(course.problems.iter().map(super::problem::Problem::short));
@@ -135,6 +137,6 @@ mod tests {
             text(1_041, 1_284, 18.0, &[]),
             "1,041/1,284  81%  18/s  ETA 13 s"
         );
-        assert_eq!(text(0, 0, 0.0, &[]), "0/0  0%  0.0/min");
+        assert_eq!(text(0, 0, 0.0, &[]), "0/0  0%");
     }
 }
