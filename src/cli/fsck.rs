@@ -97,6 +97,12 @@ fn print(screen: &Screen, found: &FsckView) -> anyhow::Result<()> {
         let finding = human::printable(finding);
         screen.line(&format!("{} {finding}", screen.tone(Tone::Bad, "FAIL")))?;
     }
+    if found.leftovers > 0 {
+        let files = human::counted(found.leftovers, "file", "files");
+        screen.line(&format!(
+            "{files} of messages that were cut off by a crash and never accepted; the next start removes them"
+        ))?;
+    }
     screen.line(&format!(
         "{}, {}, {} read and compared: {}",
         human::counted(found.messages, "message", "messages"),

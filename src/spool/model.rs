@@ -455,6 +455,9 @@ pub struct Recount {
     pub deliveries: u64,
     /// Bodies whose digest was computed.
     pub bodies_checked: u64,
+    /// Files of messages that were cut off while they came in, and never accepted: every
+    /// crash may leave some, and the next start removes them.
+    pub leftovers: u64,
     /// Everything that is not as it must be, in words. Empty: all is well.
     pub findings: Vec<String>,
 }

@@ -14,6 +14,9 @@ pub struct FsckView {
     pub deliveries: u64,
     /// Bodies whose digest was computed and compared.
     pub bodies_checked: u64,
+    /// Files of messages that were never accepted, left by a crash; the next start of the
+    /// daemon removes them.
+    pub leftovers: u64,
     /// Each domain's counters beside what its records say.
     pub domains: Vec<FsckDomainView>,
     /// Everything that is wrong, in words.
@@ -52,6 +55,7 @@ impl From<Recount> for FsckView {
             messages: recount.messages,
             deliveries: recount.deliveries,
             bodies_checked: recount.bodies_checked,
+            leftovers: recount.leftovers,
             domains,
             findings: recount.findings,
         }

@@ -43,12 +43,18 @@ impl Files {
 
     /// A new, empty file.
     pub fn create(&self) -> io::Result<(u64, File)> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(self.path(number))?;
-        Ok((number, file))
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let file = File::options()
+                .write(true)
+                .create_new(true)
+                .open(self.path(number));
+            match file {
+                // A clock that was set back gives numbers of an earlier run again.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return file.map(|file| (number, file)),
+            }
+        }
     }
 
     /// Opens a body for reading.

@@ -32,7 +32,6 @@ enum Fix {
     Lane(Vec<u8>),
     StaleKey(Vec<u8>),
     OrphanBody(QueueId),
-    OrphanFile(u64),
 }
 
 /// Recounts a moment's state. Files from `first_live_file` on may belong to messages that
@@ -44,6 +43,7 @@ pub fn recount(
     verify_bodies: bool,
 ) -> Result<Outcome, SpoolError> {
     let mut count = Count {
+        store,
         view: store.snapshot(),
         files,
         verify_bodies,
@@ -70,6 +70,7 @@ pub fn recount(
 }
 
 struct Count<'a> {
+    store: &'a Store,
     view: View<'a>,
     files: &'a Files,
     verify_bodies: bool,
@@ -197,10 +198,12 @@ impl Count<'_> {
                 (Digest::of(&bytes), bytes.len() as u64)
             }
             BodyAt::File(number) => {
-                let mut file = self
-                    .files
-                    .read(number)
-                    .map_err(|error| lost(error.to_string()))?;
+                let mut file = match self.files.read(number) {
+                    Ok(file) => file,
+                    // It may have been removed after the moment that is counted.
+                    Err(_) if self.is_gone(id)? => return Ok(()),
+                    Err(error) => return Err(lost(error.to_string())),
+                };
                 if !self.verify_bodies {
                     return Ok(());
                 }
@@ -215,6 +218,11 @@ impl Count<'_> {
             )));
         }
         Ok(())
+    }
+
+    fn is_gone(&self, id: QueueId) -> Result<bool, SpoolError> {
+        let latest = self.store.get::<MessageRecord>(&Key::message(id))?;
+        Ok(latest.is_none_or(|record| record.body == BodyAt::Gone))
     }
 
     /// Every delivery was met under its message, or belongs to none.
@@ -275,10 +283,7 @@ impl Count<'_> {
             .filter(|number| *number < first_live_file)
         {
             if !self.view.has(&Key::file(number))? {
-                self.finding(format!(
-                    "the file bodies/{number:016x} belongs to no message"
-                ));
-                self.fixes.push(Fix::OrphanFile(number));
+                self.report.leftovers += 1;
             }
         }
         Ok(())
@@ -402,10 +407,6 @@ impl Committer {
                 Fix::OrphanBody(id) => {
                     self.store.delete_body(batch, id)?;
                     format!("the body without a message {id} removed")
-                }
-                Fix::OrphanFile(number) => {
-                    turn.unowned_files.push(number);
-                    format!("the file bodies/{number:016x} without a message removed")
                 }
             });
         }
