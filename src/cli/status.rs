@@ -59,10 +59,18 @@ fn text(screen: &Screen, status: &StatusView) -> String {
         .iter()
         .map(|domain| block(screen, domain, status.now_ms).join("\n"))
         .collect();
-    if domains.is_empty() {
+    let domains = if domains.is_empty() {
         "no domain is configured".into()
     } else {
         domains.join("\n\n")
+    };
+    match &status.refusing {
+        None => domains,
+        Some(reason) => {
+            let reason = human::printable(reason);
+            let alarm = format!("NO MAIL IS TAKEN: {reason}");
+            format!("{}\n\n{domains}", screen.tone(Tone::Bad, &alarm))
+        }
     }
 }
 

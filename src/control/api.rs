@@ -60,6 +60,7 @@ async fn status(State(shared): State<Shared>) -> Answered<Json<StatusView>> {
     Ok(Json(StatusView {
         version: env!("CARGO_PKG_VERSION").into(),
         now_ms: now_ms(),
+        refusing: shared.spool.admit(0).err().map(|error| error.to_string()),
         domains,
     }))
 }

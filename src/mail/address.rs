@@ -22,7 +22,7 @@ pub enum AddressError {
     /// There is no `@`, or nothing on one of its sides.
     #[error("address is not local-part@domain")]
     Incomplete,
-    /// Longer than [`ADDRESS_BYTES_MAX`].
+    /// Longer than `ADDRESS_BYTES_MAX`.
     #[error("address has {bytes} bytes, at most {ADDRESS_BYTES_MAX} are allowed")]
     TooLong {
         /// Its length.

@@ -13,6 +13,10 @@ pub struct StatusView {
     pub version: String,
     /// The daemon's clock.
     pub now_ms: u64,
+    /// Why no mail is taken now, for want of space or after a failed write; absent when
+    /// all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusing: Option<String>,
     /// The configured domains, by name.
     pub domains: Vec<DomainView>,
 }

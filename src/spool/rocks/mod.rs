@@ -1,14 +1,14 @@
 //! The embedded engine: RocksDB for everything but the bodies of large messages, which
 //! are files beside it.
 //!
-//! - [`commit`]: the one thread that writes; [`request`]: what it can be asked for;
-//!   [`apply`], [`purge`], [`recount`]: what each request changes; [`steps`]: the states of a
-//!   delivery; [`books`]: counters and phases.
-//! - [`draft`]: a message on its way in; [`files`]: large bodies; [`read`]: everything out.
-//! - [`recover`]: opening after a crash; [`watermark`]: what was acknowledged; [`lock`]: one
+//! - `commit`: the one thread that writes; `request`: what it can be asked for;
+//!   `apply`, `purge`, `recount`: what each request changes; `steps`: the states of a
+//!   delivery; `books`: counters and phases.
+//! - `draft`: a message on its way in; `files`: large bodies; `read`: everything out.
+//! - `recover`: opening after a crash; `watermark`: what was acknowledged; `lock`: one
 //!   process a spool.
-//! - [`layout`] and [`record`]: what is on disk, in prose in `spool/FORMAT.md`; [`store`]:
-//!   the only file besides [`recover`] that knows RocksDB.
+//! - `layout` and `record`: what is on disk, in prose in `spool/FORMAT.md`; `store`:
+//!   the only file besides `recover` that knows RocksDB.
 
 mod apply;
 mod books;
