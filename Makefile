@@ -13,10 +13,12 @@ PYTHON := python3
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: install-peers build ## Hold and release real mail before your eyes, with proof at the end
+demo: build install-peers ## Hold and release real mail before your eyes, with proof at the end
 	@$(PYTHON) tests/demo/demo.py --relay $(RELAY)
 
-test: install-build install-peers ## Run all tests, with real mail servers on loopback
+test: install-build ## Run all tests, with real mail servers on loopback
+	cargo test --locked --no-run
+	@.ci/install peers
 	cargo test --locked
 
 run: build ## Start a relay from this checkout: port 2525, spool in spool/
@@ -30,7 +32,7 @@ run: build ## Start a relay from this checkout: port 2525, spool in spool/
 	@echo
 	@exec $(RELAY) --config conf/relay.toml serve
 
-bench: install-peers build ## Compare with Postfix's hold queue; ARGS="--help" for its options
+bench: build install-peers ## Compare with Postfix's hold queue; ARGS="--help" for its options
 	@$(PYTHON) benches/hold_queue.py --relay $(RELAY) $(ARGS)
 
 lint: install-build ## Check the format, and clippy with warnings denied

@@ -109,16 +109,18 @@ fn order_survives_a_bad_smtp_sink() {
     let port = sink.port("smtp");
     let (relay, expected) = held(directory.path(), &Settings::to(port));
     relay.ok(&["release", DOMAIN, "--yes", "--detach"]);
-    // Each kind of sickness until it has been noticed, then a healthy server.
-    for sickness in [&["-q", "DATA"][..], &["-Q", "MAIL"], &["-q", "."]] {
-        let before = relay.log().len();
-        poll("a deferral", || {
-            relay.log()[before..]
-                .contains("status=deferred")
-                .then_some(())
+    // Each kind of sickness until its reason is shown, then the next.
+    for (reason, next) in [
+        ("450 4.3.0", &["-q", "DATA"][..]),
+        ("lost connection", &["-Q", "MAIL"]),
+        ("said: 421", &["-q", "."]),
+    ] {
+        poll(reason, || {
+            let release = relay.domain(DOMAIN)["release"].to_string();
+            release.contains(reason).then_some(())
         });
         drop(sink);
-        sink = Peer::sink(&dumps, port, sickness);
+        sink = Peer::sink(&dumps, port, next);
     }
     poll("a doubt", || (relay.count("in_doubt") > 0).then_some(()));
     drop(sink);

@@ -74,7 +74,11 @@ def start(kind, directory, *arguments):
 
 def by_root(command):
     """The command as one that root runs."""
-    return command if os.geteuid() == 0 else ["sudo", "-n", *command]
+    if os.geteuid() == 0:
+        return command
+    if not shutil.which("sudo"):
+        sys.exit("Postfix's master runs as root alone: become root, or install sudo")
+    return ["sudo", "-n", *command]
 
 
 def free_port():
