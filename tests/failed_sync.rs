@@ -28,14 +28,17 @@ impl Strace {
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace is installed");
+        let stderr = child.stderr.take().unwrap();
+        // Owned from here on, so that it is ended whatever comes.
+        let strace = Self(child);
         let mut said = String::new();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut lines = BufReader::new(stderr).lines();
         while let Some(Ok(line)) = lines.next() {
             said += &line;
             if line.contains("attached") {
                 // Read on, so that it never waits for us.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Self(child);
+                return strace;
             }
         }
         panic!("strace cannot attach: {said}");
