@@ -329,3 +329,34 @@ fn doubted(relay: &Relay) -> BTreeSet<String> {
     .map(|id| tag(&relay.ok(&["show", &id, "--raw"])))
     .collect()
 }
+
+/// RFC 1047 across a crash: the 250 left, nobody knows whether it arrived, and the process
+/// that sent it is gone.
+#[test]
+fn a_retry_after_a_kill_is_kept_once() {
+    let directory = temp();
+    let mut relay = Relay::start(directory.path(), &Settings::default());
+    let to = format!("bob@{DOMAIN}");
+    let message = b"Subject: once\r\n\r\nonce\r\n".as_slice();
+    let send = |relay: &Relay| {
+        let mut client = Client::hello(relay.port()).unwrap();
+        client.send("alice@sender.test", &[&to], message).unwrap()
+    };
+    let first = send(&relay);
+    relay.kill();
+    relay.run();
+    assert_eq!(send(&relay), first);
+    assert_eq!(relay.accepted(), 1);
+    let events = relay.events(&first);
+    assert_eq!(events.len(), 1, "{events:?}");
+    // One that was confirmed, and whose confirmation was written with a later batch.
+    let mut client = Client::hello(relay.port()).unwrap();
+    client.send("alice@sender.test", &[&to], message).unwrap();
+    client
+        .send("alice@sender.test", &[&to], b"another\r\n")
+        .unwrap();
+    relay.kill();
+    relay.run();
+    assert_ne!(send(&relay), first);
+    relay.assert_clean();
+}

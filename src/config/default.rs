@@ -44,6 +44,7 @@ impl Default for Limits {
             connections_per_ip: 50,
             recipients: 1000,
             command_timeout: 5 * MINUTE,
+            retry_window: HOUR,
             errors: 20,
         }
     }
@@ -116,6 +117,7 @@ pub(super) const RECIPIENTS: Bounds<usize> = Bounds {
 };
 pub(super) const ERRORS: Bounds<usize> = Bounds::new(1, 10_000);
 pub(super) const COMMAND_TIMEOUT: Bounds<Duration> = Bounds::new(SECOND, HOUR);
+pub(super) const RETRY_WINDOW: Bounds<Duration> = Bounds::new(Duration::ZERO, DAY);
 pub(super) const RETAIN: Bounds<Duration> =
     Bounds::new(Duration::ZERO, Duration::from_secs(3650 * 86_400));
 pub(super) const RETRY: Bounds<Duration> =

@@ -12,6 +12,7 @@ pub(super) const LIMITS: &[&str] = &[
     "connections_per_ip",
     "recipients",
     "command_timeout",
+    "retry_window",
     "errors",
 ];
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];

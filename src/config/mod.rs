@@ -186,6 +186,9 @@ pub struct Limits {
     /// How long to wait for a command or for the next data. Default 5 min (RFC 5321
     /// §4.5.3.2.7).
     pub command_timeout: Duration,
+    /// How long a message whose 250 may have been lost is recognized when it comes again;
+    /// zero: never. Default 1 h.
+    pub retry_window: Duration,
     /// Refused or unknown commands in one session before it is closed with 421. Default 20.
     pub errors: usize,
 }

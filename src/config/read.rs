@@ -140,6 +140,7 @@ fn limits(root: &Section<'_>) -> Limits {
             default.command_timeout,
             &default::COMMAND_TIMEOUT,
         ),
+        retry_window: section.measure("retry_window", default.retry_window, &default::RETRY_WINDOW),
         errors: section.measure("errors", default.errors, &default::ERRORS),
     }
 }

@@ -60,6 +60,8 @@ fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "connections_per_ip = {}", limits.connections_per_ip)?;
     writeln!(out, "recipients = {}", limits.recipients)?;
     writeln!(out, "command_timeout = \"{command_timeout}\"")?;
+    let retry_window = format_duration(limits.retry_window);
+    writeln!(out, "retry_window = \"{retry_window}\"")?;
     writeln!(out, "errors = {}", limits.errors)
 }
 

@@ -54,6 +54,7 @@ fn a_minimal_file_has_every_default() {
         connections_per_ip: 50,
         recipients: 1000,
         command_timeout: Duration::from_secs(300),
+        retry_window: Duration::from_secs(3600),
         errors: 20,
     };
     assert_eq!(config.limits, limits);
@@ -167,6 +168,7 @@ connections = 10
 connections_per_ip = 5
 recipients = 100
 command_timeout = "1500ms"
+retry_window = "0s"
 errors = 3
 [[domain]]
 name = "A.example."
@@ -212,6 +214,7 @@ fn every_value_is_read() {
     assert_eq!(config.spool.retain_records, Duration::ZERO);
     assert_eq!(config.limits.message_size_bytes, 10_000_000);
     assert_eq!(config.limits.command_timeout, Duration::from_millis(1500));
+    assert_eq!(config.limits.retry_window, Duration::ZERO);
     let [a, b] = &config.domains[..] else {
         panic!("two domains: {:?}", config.domains);
     };
@@ -273,7 +276,7 @@ destination = {}
          (RFC 5321 §4.5.3.1.8)",
         "conf/relay.toml:4: limits.mesage_size: unknown key; did you mean `message_size`? \
          allowed are message_size, connections, connections_per_ip, recipients, \
-         command_timeout, errors",
+         command_timeout, retry_window, errors",
         "conf/relay.toml:5: limits.connections: is a text; a whole number without quotes is \
          expected",
         "conf/relay.toml:8: domain.destination.tls: \"always\" is not allowed; allowed are \

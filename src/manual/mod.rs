@@ -6,5 +6,8 @@ pub mod architecture {}
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
+#[doc = include_str!("admission.md")]
+pub mod admission {}
+
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}

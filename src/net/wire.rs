@@ -2,7 +2,14 @@
 //! with a deadline.
 
 use super::Stream;
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::watch,
@@ -24,6 +31,8 @@ pub struct Wire {
     input: Vec<u8>,
     /// How much at the front of `input` is done with.
     done: usize,
+    /// How often something has come in.
+    reads: u64,
     /// A line that is too long is being thrown away.
     skipping: bool,
     line_bytes_max: usize,
@@ -97,6 +106,7 @@ impl Wire {
             stream,
             input: Vec::with_capacity(COMMAND_BUFFER_BYTES),
             done: 0,
+            reads: 0,
             skipping: false,
             line_bytes_max: line_bytes_max.min(COMMAND_BUFFER_BYTES),
             output: Vec::with_capacity(512),
@@ -181,7 +191,10 @@ impl Wire {
                 biased;
                 read = stream.read_buf(input) => return match read? {
                     0 => Err(WireError::Closed),
-                    _ => Ok(()),
+                    _ => {
+                        self.reads += 1;
+                        Ok(())
+                    }
                 },
                 () = ordered => {}
                 () = deadline => return Err(WireError::Timeout),
@@ -195,6 +208,28 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Takes in what the client has sent so far, as far as there is room, without waiting:
+    /// what comes in later it sent later.
+    pub fn sip(&mut self) {
+        self.make_room(Expect::Line);
+        if self.input.len() == self.input.capacity() {
+            return;
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let read = std::pin::pin!(self.stream.read_buf(&mut self.input)).poll(&mut context);
+        // The end of the connection, or a failure, is met again by the next wait.
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            self.reads += 1;
+        }
+    }
+
+    /// How often something has come in: more than before means that the client has sent
+    /// something since.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// Sends what is to be sent, in one write where the system takes it.

@@ -3,7 +3,7 @@
 use super::{answers, log, message, message::Outcome, server::Shared};
 use crate::{
     config::ListenTls,
-    mail::{Client, Recipient},
+    mail::{Client, QueueId, Recipient},
     net::{Expect, Line, Pass, Stream, Wire, WireError},
     smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls, Transaction},
 };
@@ -41,6 +41,7 @@ pub(super) async fn serve(
         peer: SocketAddr::new(ip, peer.port()),
         session: Session::new(&shared.limits, tls),
         tls: None,
+        unconfirmed: None,
     };
     connection.run(wire, listen_tls).await;
     log::disconnect(ip, connection.session.counts());
@@ -52,6 +53,14 @@ struct Connection<'a> {
     session: Session<'a>,
     /// Version and cipher.
     tls: Option<String>,
+    unconfirmed: Option<Unconfirmed>,
+}
+
+/// A message whose 250 was sent, and nobody knows yet whether it arrived.
+struct Unconfirmed {
+    id: QueueId,
+    /// [`Wire::reads`] when the 250 was sent.
+    reads: u64,
 }
 
 /// What follows a command.
@@ -110,6 +119,7 @@ impl Connection<'_> {
     async fn converse(&mut self, wire: &mut Wire) -> Next {
         wire.set_deadline(self.shared.command_timeout);
         loop {
+            self.confirm(wire);
             let action = match wire.line() {
                 Some(Line::Whole(line)) => self.session.command(line),
                 Some(Line::BareLf) => self.session.bad_line(answers::bare_lf()),
@@ -158,6 +168,17 @@ impl Connection<'_> {
         }
     }
 
+    /// A client that goes on has seen the last 250. What it had sent before it could see it
+    /// (RFC 2920 lets it) shows nothing.
+    fn confirm(&mut self, wire: &Wire) {
+        if let Some(Unconfirmed { id, reads }) = self.unconfirmed
+            && wire.reads() > reads
+        {
+            self.shared.spool.confirm(id);
+            self.unconfirmed = None;
+        }
+    }
+
     fn sender(&mut self, mail: Mail) -> Action {
         match self.shared.spool.admit(mail.size_bytes) {
             Ok(()) => self.session.accept_sender(mail),
@@ -198,8 +219,11 @@ impl Connection<'_> {
         };
         let outcome = message::receive(self.shared, wire, transaction, client).await;
         wire.shrink();
+        self.confirm(wire);
         match outcome {
-            Outcome::Kept => {
+            Outcome::Kept(id) => {
+                let reads = wire.reads();
+                self.unconfirmed = Some(Unconfirmed { id, reads });
                 self.session.message_accepted();
                 Next::Command
             }

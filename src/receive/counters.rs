@@ -14,6 +14,7 @@ pub struct Counters {
     encrypted: AtomicU64,
     accepted: AtomicU64,
     accepted_bytes: AtomicU64,
+    repeated: AtomicU64,
     bare_newlines: AtomicU64,
     lost: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
@@ -114,6 +115,12 @@ impl Counters {
         self.accepted_bytes.load(Relaxed)
     }
 
+    /// Messages that were sent again because their 250 was lost, and kept once.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Relaxed)
+    }
+
     /// Bare CRs and LFs that have become CRLF.
     #[must_use]
     pub fn bare_newlines(&self) -> u64 {
@@ -149,6 +156,10 @@ impl Counters {
         self.accepted.fetch_add(1, Relaxed);
         self.accepted_bytes.fetch_add(bytes, Relaxed);
         self.bare_newlines.fetch_add(bare_newlines, Relaxed);
+    }
+
+    pub(super) fn count_repeated(&self) {
+        self.repeated.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_lost(&self) {

@@ -2,7 +2,7 @@
 
 use crate::{
     log::{Service, mail},
-    mail::{Envelope, QueueId},
+    mail::{Client, Envelope, QueueId},
     net::WireError,
     smtp::{Reply, Session, Verb, VerbCounts},
     spool::{Phase, Spool},
@@ -116,6 +116,14 @@ pub(super) fn queued(
     mail(
         Service::Qmgr,
         format_args!("{id}: from=<{from}>, size={size}, nrcpt={nrcpt} (queue {queue})"),
+    );
+}
+
+/// A message that its client sent again, having not seen the 250 of the first time.
+pub(super) fn repeated(id: QueueId, client: &Client) {
+    mail(
+        Service::Smtpd,
+        format_args!("{id}: warning: sent again by {client}, which had lost the 250: kept once"),
     );
 }
 

@@ -2,7 +2,7 @@
 
 use super::{answers, intake::Intake, log, server::Shared};
 use crate::{
-    mail::{Client, Envelope},
+    mail::{Client, Envelope, QueueId},
     net::{Expect, Wire, WireError},
     smtp::{Reply, Session, Transaction, data::Decoder},
     spool::Draft,
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// How a message ended.
 pub(super) enum Outcome {
     /// It is on stable storage, and the client was told so.
-    Kept,
+    Kept(QueueId),
     /// It is not, and the client is to be told.
     Refused(Reply),
     /// It is refused, and there is too much of it to wait for its end.
@@ -95,21 +95,34 @@ async fn keep(
         client,
         received_ms: now_ms(),
     };
-    let receipt = match draft.commit(envelope.clone()).await {
+    let receipt = match draft
+        .commit_once(envelope.clone(), shared.retry_window)
+        .await
+    {
         Ok(receipt) => receipt,
         Err(error) => return Outcome::Refused(answers::spool_refusal(&error)),
     };
+    // What the client has sent by now does not show that it has seen the 250.
+    wire.sip();
     answers::accepted(&receipt).write(wire.output());
     wire.set_deadline(shared.command_timeout);
     let told = wire.flush().await;
-    shared.counters.count_accepted(size, bare_newlines);
     let id = receipt.id();
+    if receipt.is_repeated() {
+        shared.counters.count_repeated();
+        log::repeated(id, &envelope.client);
+        return match told {
+            Ok(()) => Outcome::Kept(id),
+            Err(error) => Outcome::Broken(error),
+        };
+    }
+    shared.counters.count_accepted(size, bare_newlines);
     log::queued(id, &envelope, message_id.as_deref(), size, &*shared.spool);
     if bare_newlines > 0 {
         log::normalized(id, bare_newlines);
     }
     match told {
-        Ok(()) => Outcome::Kept,
+        Ok(()) => Outcome::Kept(id),
         Err(error) => Outcome::Broken(error),
     }
 }

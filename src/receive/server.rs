@@ -44,6 +44,7 @@ pub enum BindError {
 pub(super) struct Shared {
     pub(super) limits: SessionLimits,
     pub(super) command_timeout: Duration,
+    pub(super) retry_window: Duration,
     pub(super) directory: Directory,
     pub(super) spool: Arc<dyn Spool>,
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -86,6 +87,7 @@ impl Server {
                 errors: limits.errors,
             },
             command_timeout: limits.command_timeout,
+            retry_window: limits.retry_window,
             directory: Directory::new(config)?,
             spool,
             tls: tls.transpose()?,

@@ -18,7 +18,7 @@ pub use model::*;
 pub use receipt::Receipt;
 
 use crate::mail::{DeliveryId, Digest, Envelope, Lane, QueueId};
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 use tokio::sync::broadcast;
 
 /// What an asynchronous call of the spool returns.
@@ -35,6 +35,10 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError::Full`] below the free space asked for; [`SpoolError::Failed`] after
     /// a failed write. Both mean: try again later.
     fn admit(&self, bytes: u64) -> Result<(), SpoolError>;
+
+    /// The client of this message has seen its 250: what it sends from now on is new, even
+    /// if it is the same. Never waits.
+    fn confirm(&self, id: QueueId);
 
     /// Makes each of these names known, in phase `hold` if it is new.
     fn add_domains(&self, names: Vec<String>) -> Answer<'_, ()>;
@@ -151,7 +155,23 @@ pub trait Draft: Send {
     /// # Errors
     /// Any [`SpoolError`]; the sender must then get a 4xx. The message is absent, or
     /// whole.
-    fn commit(self: Box<Self>, envelope: Envelope) -> Answer<'static, Receipt>;
+    fn commit(self: Box<Self>, envelope: Envelope) -> Answer<'static, Receipt> {
+        self.commit_once(envelope, Duration::ZERO)
+    }
+
+    /// The same, except that a message which repeats an earlier one gets the earlier one's
+    /// receipt, an event, and is not kept again (RFC 1047). It does where the same client
+    /// sent the same bytes with the same envelope less than that one's `window` before, and
+    /// that one was not confirmed ([`Spool::confirm`]) since. With a `window` of zero it is
+    /// neither compared nor remembered.
+    ///
+    /// # Errors
+    /// As [`Draft::commit`].
+    fn commit_once(
+        self: Box<Self>,
+        envelope: Envelope,
+        window: Duration,
+    ) -> Answer<'static, Receipt>;
 }
 
 /// A stored message's bytes, read in pieces.

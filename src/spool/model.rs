@@ -263,6 +263,8 @@ pub enum Cause {
     Policy(String),
     /// A person, by a command.
     Operator(String),
+    /// The client sent the message again without having seen its 250; it was kept once.
+    Repeated,
 }
 
 impl fmt::Display for Cause {
@@ -273,6 +275,7 @@ impl fmt::Display for Cause {
             Self::Restart => f.write_str("restart during an attempt"),
             Self::Policy(rule) => write!(f, "policy: {rule}"),
             Self::Operator(command) => write!(f, "operator: {command}"),
+            Self::Repeated => f.write_str("sent again by a client that lost the 250, kept once"),
         }
     }
 }

@@ -9,17 +9,36 @@ use crate::mail::{Digest, QueueId};
 pub struct Receipt {
     id: QueueId,
     digest: Digest,
+    repeated: bool,
 }
 
 impl Receipt {
     pub(super) fn new(id: QueueId, digest: Digest) -> Self {
-        Self { id, digest }
+        Self {
+            id,
+            digest,
+            repeated: false,
+        }
+    }
+
+    pub(super) fn repeated(id: QueueId, digest: Digest) -> Self {
+        Self {
+            id,
+            digest,
+            repeated: true,
+        }
     }
 
     /// The message's queue id.
     #[must_use]
     pub fn id(&self) -> QueueId {
         self.id
+    }
+
+    /// Whether it is that of an earlier message which this one repeats.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// The digest of the bytes that were stored.

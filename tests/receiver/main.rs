@@ -5,6 +5,7 @@ mod dialogs;
 mod lifecycle;
 mod limits;
 mod messages;
+mod repeated;
 mod smuggling;
 mod support;
 mod tls;

@@ -47,12 +47,8 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
             min_free_bytes: 0,
         },
         limits: Limits {
-            message_size_bytes: 50 << 20,
-            connections: 10,
-            connections_per_ip: 10,
-            recipients: 1000,
             command_timeout: Duration::from_secs(10),
-            errors: 20,
+            ..Limits::default()
         },
         domains: vec![Domain {
             name: DOMAIN.into(),

@@ -29,7 +29,13 @@ impl Committer {
             size,
             digest,
             bytes,
+            once,
         } = accept;
+        if let Some(once) = once
+            && let Some(first) = self.repeated(turn, once)?
+        {
+            return Ok(Receipt::repeated(first, digest));
+        }
         let mut domains = Vec::with_capacity(envelope.recipients.len());
         for recipient in &envelope.recipients {
             let name = recipient.address.domain();
@@ -76,6 +82,9 @@ impl Committer {
                 body,
             },
         )?;
+        if let Some(once) = once {
+            self.await_confirmation(turn, once, id)?;
+        }
         Ok(Receipt::new(id, digest))
     }
 
@@ -238,7 +247,11 @@ impl Committer {
     }
 
     /// A delivery as the batch under way leaves it.
-    fn delivery(&self, turn: &Turn, id: DeliveryId) -> Result<DeliveryRecord, SpoolError> {
+    pub(super) fn delivery(
+        &self,
+        turn: &Turn,
+        id: DeliveryId,
+    ) -> Result<DeliveryRecord, SpoolError> {
         if let Some(record) = turn.deliveries.get(&id) {
             return Ok(*record);
         }

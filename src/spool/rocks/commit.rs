@@ -16,10 +16,11 @@ use super::{
     record::DeliveryRecord,
     request::{Accept, Reply, Request},
     store::{Batch, Store},
+    unconfirmed::{Confirmations, Unconfirmed},
     watermark::Watermark,
 };
 use crate::{
-    mail::DeliveryId,
+    mail::{DeliveryId, QueueId},
     spool::{Change, DomainStatus, Receipt, SpoolError},
 };
 use std::{
@@ -59,6 +60,7 @@ impl Published {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     published: Arc<Published>,
+    confirmations: Confirmations,
 }
 
 impl Handle {
@@ -66,6 +68,11 @@ impl Handle {
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, SpoolError> {
         self.ask(|reply| Request::Accept(Box::new(accept), reply))
             .await
+    }
+
+    /// Tells that a client has seen the 250 of this message.
+    pub fn confirm(&self, id: QueueId) {
+        self.confirmations.push(id);
     }
 
     /// Sends a request and waits for its answer.
@@ -129,6 +136,10 @@ pub struct Committer {
     pub retention: Retention,
     /// The time, in milliseconds since 1970.
     pub clock: fn() -> u64,
+    /// Messages whose 250 may not have reached its client.
+    pub unconfirmed: Unconfirmed,
+    /// Those that have reached theirs since the last batch.
+    pub confirmations: Confirmations,
     watermark: Watermark,
     published: Arc<Published>,
 }
@@ -139,6 +150,7 @@ impl Committer {
         store: Arc<Store>,
         files: Arc<Files>,
         books: Books,
+        unconfirmed: Unconfirmed,
         watermark: Watermark,
         retention: Retention,
         clock: fn() -> u64,
@@ -158,6 +170,8 @@ impl Committer {
             books,
             retention,
             clock,
+            unconfirmed,
+            confirmations: Confirmations::default(),
             watermark,
             published: published.clone(),
         };
@@ -168,6 +182,7 @@ impl Committer {
     pub fn start(mut self) -> Result<Handle, SpoolError> {
         let (sender, mut requests) = mpsc::channel(REQUESTS_MAX);
         let published = self.published.clone();
+        let confirmations = self.confirmations.clone();
         let spawned = std::thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
@@ -187,6 +202,7 @@ impl Committer {
         Ok(Handle {
             requests: sender,
             published,
+            confirmations,
         })
     }
 
@@ -210,7 +226,11 @@ impl Committer {
                 .then(|| requests.try_recv().ok())
                 .flatten();
         }
-        if !turn.answers.is_empty() {
+        // What was confirmed last would be forgotten.
+        let parting = closing.is_some()
+            && !self.confirmations.is_empty()
+            && self.published.failure().is_none();
+        if !turn.answers.is_empty() || parting {
             self.finish(turn);
         }
         closing
@@ -299,6 +319,7 @@ impl Committer {
             self.files.sync_names()?;
         }
         let mut batch = std::mem::take(&mut turn.batch);
+        self.settle_unconfirmed(&mut batch);
         self.books.settle(&mut batch, (self.clock)())?;
         let changed = self.books.write(&mut batch)?;
         turn.changes

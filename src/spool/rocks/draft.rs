@@ -3,13 +3,14 @@
 use super::{
     commit::Handle,
     files::{Files, failed},
-    request::{Accept, Bytes},
+    request::{Accept, Bytes, Once},
+    unconfirmed::Fingerprint,
 };
 use crate::{
     mail::{Digester, Envelope},
     spool::{Answer, Draft, Receipt, SpoolError},
 };
-use std::{fs::File, io::Write, sync::Arc};
+use std::{fs::File, io::Write, sync::Arc, time::Duration};
 
 /// Longer messages go to a file. Below it a message reaches the disk twice (log and blob)
 /// but costs no sync of its own, which is faster; above it once.
@@ -130,8 +131,15 @@ impl RocksDraft {
         Ok(())
     }
 
-    async fn finish(mut self, envelope: Envelope) -> Result<Receipt, SpoolError> {
+    async fn finish(mut self, envelope: Envelope, window: Duration) -> Result<Receipt, SpoolError> {
         let (size, digest) = (self.size, self.digester.digest());
+        let once = match window {
+            Duration::ZERO => None,
+            window => Some(Once {
+                fingerprint: Fingerprint::of(&envelope, digest)?,
+                window_ms: super::millis(window),
+            }),
+        };
         if matches!(self.content, Content::File { .. }) {
             self.write_pending().await?;
         }
@@ -149,6 +157,7 @@ impl RocksDraft {
                 size,
                 digest,
                 bytes,
+                once,
             })
             .await
     }
@@ -171,8 +180,12 @@ impl Draft for RocksDraft {
         }
     }
 
-    fn commit(self: Box<Self>, envelope: Envelope) -> Answer<'static, Receipt> {
-        Box::pin(self.finish(envelope))
+    fn commit_once(
+        self: Box<Self>,
+        envelope: Envelope,
+        window: Duration,
+    ) -> Answer<'static, Receipt> {
+        Box::pin(self.finish(envelope, window))
     }
 }
 

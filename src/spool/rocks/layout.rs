@@ -3,6 +3,7 @@
 //! Every key begins with one byte for its kind; numbers are big-endian, so that keys sort
 //! as the numbers do and arrival order is key order.
 
+use super::unconfirmed::Fingerprint;
 use crate::mail::{DeliveryId, Lane, QueueId};
 
 /// The column family of the small bodies; its values live in blob files, outside of
@@ -35,6 +36,8 @@ pub enum Kind {
     File = b'F',
     /// `X` time stage message: what is removed when.
     Expiry = b'X',
+    /// `U` fingerprint: a message whose 250 may not have reached its client.
+    Unconfirmed = b'U',
 }
 
 /// A domain's number within a spool.
@@ -153,6 +156,13 @@ impl Key {
         let mut key = Self::expiries(at_ms);
         key.0.push(stage as u8);
         key.u64(message.number())
+    }
+
+    /// `U` fingerprint.
+    pub fn unconfirmed(fingerprint: Fingerprint) -> Self {
+        let mut key = Self::of(Kind::Unconfirmed);
+        key.0.extend_from_slice(&fingerprint.0);
+        key
     }
 
     /// The first key behind every key that begins with this one.

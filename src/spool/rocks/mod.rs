@@ -3,7 +3,8 @@
 //!
 //! - `commit`: the one thread that writes; `request`: what it can be asked for;
 //!   `apply`, `purge`, `recount`: what each request changes; `steps`: the states of a
-//!   delivery; `books`: counters and phases.
+//!   delivery; `books`: counters and phases; `unconfirmed`: what a lost 250 may
+//!   bring again.
 //! - `draft`: a message on its way in; `files`: large bodies; `read`: everything out.
 //! - `recover`: opening after a crash; `watermark`: what was acknowledged; `lock`: one
 //!   process a spool.
@@ -28,6 +29,7 @@ mod steps;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 mod watermark;
 
 use super::{
@@ -53,6 +55,7 @@ use std::{
 };
 use store::Store;
 use tokio::sync::broadcast;
+use unconfirmed::Unconfirmed;
 use watermark::Watermark;
 
 /// The spool of one directory.
@@ -82,6 +85,7 @@ impl RocksSpool {
         let (watermark, acknowledged) = Watermark::open(directory)?;
         let store = Arc::new(recover::open(directory, acknowledged)?);
         let books = Books::load(&store, now_ms())?;
+        let unconfirmed = Unconfirmed::load(&store)?;
         let files = Arc::new(Files::open(directory, now_ms() << 16)?);
         remove_orphans(&store, &files)?;
         let retention = Retention {
@@ -92,6 +96,7 @@ impl RocksSpool {
             store.clone(),
             files.clone(),
             books,
+            unconfirmed,
             watermark,
             retention,
             now_ms,
@@ -231,6 +236,12 @@ impl Spool for RocksSpool {
         match self.published.failure() {
             Some(failure) => Err(failure),
             None => self.space.admit(bytes),
+        }
+    }
+
+    fn confirm(&self, id: QueueId) {
+        if let Some(writer) = &self.writer {
+            writer.confirm(id);
         }
     }
 

@@ -89,6 +89,15 @@ pub struct EventRecord {
     pub remote: Option<Remote>,
 }
 
+/// A message whose 250 may not have reached its client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UnconfirmedRecord {
+    /// Which.
+    pub message: QueueId,
+    /// When that stops to matter, milliseconds since 1970.
+    pub until_ms: u64,
+}
+
 /// Something that happened to a domain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DomainEventRecord {

@@ -1,6 +1,6 @@
 //! What the committing thread is asked to do.
 
-use super::draft::BodyFile;
+use super::{draft::BodyFile, unconfirmed::Fingerprint};
 use crate::{
     mail::{Digest, Envelope, QueueId},
     spool::{Cause, DomainCommand, DomainStatus, Receipt, SpoolError, Transition},
@@ -54,6 +54,17 @@ pub struct Accept {
     pub digest: Digest,
     /// The bytes.
     pub bytes: Bytes,
+    /// Whether it is to be kept once if it comes again.
+    pub once: Option<Once>,
+}
+
+/// How a message is recognized that is sent again because its 250 was lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Once {
+    /// By what.
+    pub fingerprint: Fingerprint,
+    /// For how long, in milliseconds.
+    pub window_ms: u64,
 }
 
 /// Where a finished message's bytes are.

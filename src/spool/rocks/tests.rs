@@ -1,6 +1,8 @@
 //! The engine against its promises: what was acknowledged is there after reopening, in
 //! order and whole; counters are what a recount says; damage is noticed.
 
+mod repeated;
+
 use super::*;
 use crate::{
     mail::{Address, BodyKind, Client, Digest, Envelope, Protocol, Recipient, ReversePath},
