@@ -8,3 +8,6 @@ pub mod durability {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
+
+#[doc = include_str!("receiver.md")]
+pub mod receiver {}

@@ -114,7 +114,7 @@ impl Counters {
         self.accepted_bytes.load(Relaxed)
     }
 
-    /// Bare CRs and LFs that have become CRLF.
+    /// Bare CRs and LFs that have become CRLF, and last lines that got one.
     #[must_use]
     pub fn bare_newlines(&self) -> u64 {
         self.bare_newlines.load(Relaxed)
