@@ -48,6 +48,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         },
         limits: Limits {
             message_size_bytes: 50 << 20,
+            bare_newline: crate::config::BareNewline::Normalize,
             connections: 10,
             connections_per_ip: 10,
             recipients: 1000,
