@@ -222,6 +222,7 @@ def postfix(arguments):
         stop(process, group=True)
         shutil.rmtree(queue, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
+        hand_over(directory)
 
 
 # ---- Dovecot -------------------------------------------------------------------------
@@ -370,6 +371,15 @@ def announce(info):
     print(json.dumps(info), flush=True)
     while sys.stdin.buffer.read(4096):
         pass
+
+
+def hand_over(directory):
+    """Gives what root made to the one who made the directory, who will remove it."""
+    owner = os.stat(directory)
+    for parent, directories, files in os.walk(directory):
+        for name in directories + files:
+            path = os.path.join(parent, name)
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def stop(process, group=False):
