@@ -52,7 +52,10 @@ impl Kept {
 
 fn send(port: u16) -> std::io::Result<String> {
     let mut client = Client::hello(port)?;
-    client.send("alice@example.org", &[BOB], MESSAGE)
+    let id = client.send("alice@example.org", &[BOB], MESSAGE)?;
+    // Else the same message again would be taken for a retry after a lost 250.
+    client.quit()?;
+    Ok(id)
 }
 
 #[track_caller]
