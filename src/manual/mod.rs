@@ -11,3 +11,6 @@ pub mod admission {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
+
+#[doc = include_str!("receiver.md")]
+pub mod receiver {}

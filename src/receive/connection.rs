@@ -1,11 +1,15 @@
 //! One client's connection, from greeting to the end.
 
-use super::{answers, log, message, message::Outcome, server::Shared};
+use super::{
+    answers, log,
+    message::{self, Incoming, Outcome},
+    server::Shared,
+};
 use crate::{
     config::ListenTls,
-    mail::{Client, QueueId, Recipient},
+    mail::{Client, QueueId, Recipient, ReversePath},
     net::{Expect, Line, Pass, Stream, Wire, WireError},
-    smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls, Transaction},
+    smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls},
 };
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpStream, sync::watch};
@@ -42,6 +46,7 @@ pub(super) async fn serve(
         session: Session::new(&shared.limits, tls),
         tls: None,
         unconfirmed: None,
+        incoming: None,
     };
     connection.run(wire, listen_tls).await;
     log::disconnect(ip, connection.session.counts());
@@ -53,6 +58,8 @@ struct Connection<'a> {
     session: Session<'a>,
     /// Version and cipher.
     tls: Option<String>,
+    /// A message of which chunks were taken.
+    incoming: Option<Incoming>,
     unconfirmed: Option<Unconfirmed>,
 }
 
@@ -136,6 +143,11 @@ impl Connection<'_> {
     }
 
     async fn act(&mut self, wire: &mut Wire, action: Action) -> Next {
+        // RFC 3030 §2: RSET, or whatever else ends a transaction, clears all chunks.
+        let takes_chunks = matches!(action, Action::LastChunk(..));
+        if !takes_chunks && !self.session.is_between_chunks() {
+            self.incoming = None;
+        }
         let action = match action {
             Action::Sender(mail) => self.sender(mail),
             Action::Recipient(rcpt) => self.recipient(rcpt),
@@ -152,7 +164,36 @@ impl Connection<'_> {
             }
             Action::Data(reply, transaction) => {
                 reply.write(wire.output());
-                self.message(wire, transaction).await
+                let client = self.client();
+                let from = transaction.mail.reverse_path.clone();
+                let outcome = message::receive(self.shared, wire, transaction, client).await;
+                self.conclude(wire, outcome, &from)
+            }
+            Action::Chunk(bytes) => self.chunk(wire, bytes).await,
+            Action::LastChunk(bytes, transaction) => {
+                let client = self.client();
+                let from = transaction.mail.reverse_path.clone();
+                let incoming = self.incoming();
+                let outcome =
+                    message::receive_last(self.shared, wire, incoming, bytes, transaction, client)
+                        .await;
+                self.conclude(wire, outcome, &from)
+            }
+            Action::Discard(bytes, reply) => {
+                self.note(&reply, None, None);
+                match message::discard(self.shared, wire, bytes, reply).await {
+                    Outcome::Broken(error) => Next::Broken(error),
+                    Outcome::GivenUp(reply) => {
+                        reply.write(wire.output());
+                        Next::Close
+                    }
+                    Outcome::Refused(reply) => {
+                        wire.shrink();
+                        reply.write(wire.output());
+                        Next::Command
+                    }
+                    Outcome::Kept(_) => Next::Command,
+                }
             }
             Action::Starttls(reply) => {
                 reply.write(wire.output());
@@ -207,17 +248,46 @@ impl Connection<'_> {
         }
     }
 
-    async fn message(&mut self, wire: &mut Wire, transaction: Transaction) -> Next {
-        let from = transaction.mail.reverse_path.clone();
-        let client = Client {
+    /// A chunk with more to come behind it.
+    async fn chunk(&mut self, wire: &mut Wire, bytes: u64) -> Next {
+        let mut incoming = self.incoming();
+        match incoming.read_chunk(self.shared, wire, bytes).await {
+            Ok(()) => {
+                self.incoming = Some(incoming);
+                wire.shrink();
+                self.session.chunk_accepted(bytes).write(wire.output());
+                Next::Command
+            }
+            Err(outcome) => {
+                let from = self.session.transaction();
+                let from = from.map(|transaction| transaction.mail.reverse_path.clone());
+                if let Outcome::Refused(_) = outcome {
+                    self.session.chunk_refused();
+                }
+                self.conclude(wire, outcome, &from.unwrap_or(ReversePath::Null))
+            }
+        }
+    }
+
+    /// The message whose chunks are coming in.
+    fn incoming(&mut self) -> Incoming {
+        let known = self.incoming.take();
+        known.unwrap_or_else(|| Incoming::chunks(self.shared, self.peer.ip()))
+    }
+
+    fn client(&self) -> Client {
+        Client {
             ip: self.peer.ip(),
             port: self.peer.port(),
             name: None,
             helo: self.session.helo().to_owned(),
             protocol: self.session.protocol(),
             tls: self.tls.clone(),
-        };
-        let outcome = message::receive(self.shared, wire, transaction, client).await;
+        }
+    }
+
+    /// What comes of a message, or of a chunk that was refused.
+    fn conclude(&mut self, wire: &mut Wire, outcome: Outcome, from: &ReversePath) -> Next {
         wire.shrink();
         self.confirm(wire);
         match outcome {
@@ -255,7 +325,7 @@ impl Connection<'_> {
     }
 
     /// Tells a client that is still there why it is left.
-    async fn broken(&self, mut wire: Wire, error: &WireError) {
+    async fn broken(&mut self, mut wire: Wire, error: &WireError) {
         let hostname = &self.shared.limits.hostname;
         let reply = match error {
             WireError::Timeout => answers::timeout(hostname),

@@ -121,7 +121,7 @@ impl Counters {
         self.repeated.load(Relaxed)
     }
 
-    /// Bare CRs and LFs that have become CRLF.
+    /// Bare CRs and LFs that have become CRLF, and last lines that got one.
     #[must_use]
     pub fn bare_newlines(&self) -> u64 {
         self.bare_newlines.load(Relaxed)

@@ -74,6 +74,14 @@ impl Intake {
         }
     }
 
+    /// Why it will be refused, if it will be.
+    pub(super) fn refusal(&self) -> Option<Reply> {
+        match &self.fate {
+            Fate::Keep(_) => None,
+            Fate::Refuse(reply) => Some(reply.clone()),
+        }
+    }
+
     /// The whole message as a draft to commit, or the refusal.
     pub(super) async fn finish(self) -> Result<Box<dyn Draft>, Reply> {
         match self.fate {

@@ -31,11 +31,12 @@ pub(super) fn broken_off(error: &WireError, verb: Verb, ip: IpAddr) {
 }
 
 /// The same in the middle of a message.
-pub(super) fn broken_off_in_data(error: &WireError, bytes: u64, ip: IpAddr) {
+pub(super) fn broken_off_in_data(error: &WireError, verb: Verb, bytes: u64, ip: IpAddr) {
     let what = what(error);
+    let after = verb.name().to_ascii_uppercase();
     mail(
         Service::Smtpd,
-        format_args!("{what} after DATA ({bytes} bytes) from unknown[{ip}]"),
+        format_args!("{what} after {after} ({bytes} bytes) from unknown[{ip}]"),
     );
 }
 
@@ -132,5 +133,13 @@ pub(super) fn normalized(id: QueueId, count: u64) {
     mail(
         Service::Smtpd,
         format_args!("{id}: warning: {count} bare <CR> or <LF> normalized"),
+    );
+}
+
+/// A message whose last line came without its end.
+pub(super) fn completed(id: QueueId) {
+    mail(
+        Service::Smtpd,
+        format_args!("{id}: warning: <CR><LF> added to an unfinished last line"),
     );
 }

@@ -1,15 +1,18 @@
-//! One message, from DATA's 354 to its reply.
+//! One message, from DATA's 354 or its first chunk to its reply.
 
 use super::{answers, intake::Intake, log, server::Shared};
 use crate::{
     mail::{Client, Envelope, QueueId},
     net::{Expect, Wire, WireError},
-    smtp::{Reply, Session, Transaction, data::Decoder},
+    smtp::{Reply, Session, Transaction, Verb, data::Decoder},
     spool::Draft,
 };
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    net::IpAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-/// How a message ended.
+/// How a message or a chunk of it ended.
 pub(super) enum Outcome {
     /// It is on stable storage, and the client was told so.
     Kept(QueueId),
@@ -21,56 +24,191 @@ pub(super) enum Outcome {
     Broken(WireError),
 }
 
-/// Takes the message in and makes it durable.
+/// A message that is coming in: what of its bytes is still held back, and what is kept.
+pub(super) struct Incoming {
+    decoder: Decoder,
+    intake: Intake,
+    /// Whose it is.
+    ip: IpAddr,
+}
+
+/// What an [`Incoming`] has come to.
+struct Whole {
+    draft: Box<dyn Draft>,
+    /// How many bare line ends have become CRLF.
+    bare_newlines: u64,
+    /// Whether the last line got its end from us.
+    completed: bool,
+}
+
+impl Incoming {
+    /// With DATA.
+    fn data(shared: &Shared, ip: IpAddr) -> Self {
+        Self::with(Decoder::new(), shared, ip)
+    }
+
+    /// With BDAT.
+    pub(super) fn chunks(shared: &Shared, ip: IpAddr) -> Self {
+        Self::with(Decoder::chunked(), shared, ip)
+    }
+
+    fn with(decoder: Decoder, shared: &Shared, ip: IpAddr) -> Self {
+        Self {
+            decoder,
+            ip,
+            intake: Intake::new(&*shared.spool, shared.limits.message_size_bytes),
+        }
+    }
+
+    /// Reads up to the end-of-data.
+    async fn read_data(&mut self, shared: &Shared, wire: &mut Wire) -> Result<(), Outcome> {
+        wire.flush().await.map_err(Outcome::Broken)?;
+        loop {
+            if wire.input().is_empty() {
+                self.more(shared, wire, Verb::Data).await?;
+            }
+            let step = self.decoder.decode(wire.input());
+            self.intake.take(step.content).await;
+            let (consumed, ended) = (step.consumed, step.ended);
+            wire.consume(consumed);
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a chunk. Nothing is refused before its end, since its client does not listen
+    /// before (RFC 3030 §2).
+    pub(super) async fn read_chunk(
+        &mut self,
+        shared: &Shared,
+        wire: &mut Wire,
+        bytes: u64,
+    ) -> Result<(), Outcome> {
+        if is_endless(shared, bytes) {
+            return Err(Outcome::GivenUp(Session::too_large()));
+        }
+        let mut left = bytes;
+        while left > 0 {
+            if wire.input().is_empty() {
+                self.more(shared, wire, Verb::Bdat).await?;
+            }
+            let chunk = cut(wire.input(), left);
+            let step = self.decoder.decode(chunk);
+            self.intake.take(step.content).await;
+            let consumed = step.consumed;
+            wire.consume(consumed);
+            left -= consumed as u64;
+        }
+        self.intake
+            .refusal()
+            .map_or(Ok(()), |reply| Err(Outcome::Refused(reply)))
+    }
+
+    /// Waits for more of it, if there is hope of an end.
+    async fn more(&mut self, shared: &Shared, wire: &mut Wire, verb: Verb) -> Result<(), Outcome> {
+        if self.intake.is_hopeless() {
+            return Err(Outcome::GivenUp(Session::too_large()));
+        }
+        // RFC 5321 §4.5.3.2.5: anew for each block.
+        wire.set_deadline(shared.command_timeout);
+        let grace = super::DATA_GRACE;
+        let filled = wire.fill(Expect::Bulk { grace }).await;
+        filled.map_err(|error| {
+            shared.counters.count_lost();
+            log::broken_off_in_data(&error, verb, self.intake.bytes(), self.ip);
+            Outcome::Broken(error)
+        })
+    }
+
+    async fn finish(mut self) -> Result<Whole, Outcome> {
+        loop {
+            let rest = self.decoder.finish();
+            if rest.is_empty() {
+                break;
+            }
+            self.intake.take(rest).await;
+        }
+        let draft = self.intake.finish().await.map_err(Outcome::Refused)?;
+        Ok(Whole {
+            draft,
+            bare_newlines: self.decoder.bare_newlines(),
+            completed: self.decoder.completed(),
+        })
+    }
+}
+
+/// Whether a chunk is announced that nobody would wait for, to refuse it then.
+fn is_endless(shared: &Shared, bytes: u64) -> bool {
+    bytes > shared.limits.message_size_bytes.saturating_mul(2)
+}
+
+/// As much of the input as belongs to the chunk.
+fn cut(input: &[u8], left: u64) -> &[u8] {
+    let bytes = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+    input.get(..bytes).unwrap_or_default()
+}
+
+/// Takes the message in with DATA and makes it durable.
 pub(super) async fn receive(
     shared: &Shared,
     wire: &mut Wire,
     transaction: Transaction,
     client: Client,
 ) -> Outcome {
-    let mut intake = Intake::new(&*shared.spool, shared.limits.message_size_bytes);
-    let bare_newlines = match read(shared, wire, &mut intake).await {
-        Ok(Some(bare_newlines)) => bare_newlines,
-        Ok(None) => return Outcome::GivenUp(Session::too_large()),
-        Err(error) => {
-            shared.counters.count_lost();
-            log::broken_off_in_data(&error, intake.bytes(), client.ip);
-            return Outcome::Broken(error);
-        }
-    };
-    let draft = match intake.finish().await {
-        Ok(draft) => draft,
-        Err(reply) => return Outcome::Refused(reply),
-    };
-    keep(shared, wire, draft, transaction, client, bare_newlines).await
+    let mut incoming = Incoming::data(shared, client.ip);
+    match incoming.read_data(shared, wire).await {
+        Ok(()) => complete(shared, wire, incoming, transaction, client).await,
+        Err(outcome) => outcome,
+    }
 }
 
-/// Reads up to the end-of-data. How many bare newlines there were; none when there is no
-/// hope of an end.
-async fn read(
+/// Takes the last chunk in and makes the message durable.
+pub(super) async fn receive_last(
     shared: &Shared,
     wire: &mut Wire,
-    intake: &mut Intake,
-) -> Result<Option<u64>, WireError> {
-    let mut decoder = Decoder::new();
-    wire.flush().await?;
-    loop {
+    mut incoming: Incoming,
+    bytes: u64,
+    transaction: Transaction,
+    client: Client,
+) -> Outcome {
+    match incoming.read_chunk(shared, wire, bytes).await {
+        Ok(()) => complete(shared, wire, incoming, transaction, client).await,
+        Err(outcome) => outcome,
+    }
+}
+
+/// Throws a chunk away.
+pub(super) async fn discard(shared: &Shared, wire: &mut Wire, bytes: u64, reply: Reply) -> Outcome {
+    if is_endless(shared, bytes) {
+        return Outcome::GivenUp(reply);
+    }
+    let mut left = bytes;
+    while left > 0 {
         if wire.input().is_empty() {
-            if intake.is_hopeless() {
-                return Ok(None);
-            }
-            // RFC 5321 §4.5.3.2.5: anew for each block.
             wire.set_deadline(shared.command_timeout);
             let grace = super::DATA_GRACE;
-            wire.fill(Expect::Bulk { grace }).await?;
+            if let Err(error) = wire.fill(Expect::Bulk { grace }).await {
+                return Outcome::Broken(error);
+            }
         }
-        let step = decoder.decode(wire.input());
-        intake.take(step.content).await;
-        let (consumed, ended) = (step.consumed, step.ended);
+        let consumed = cut(wire.input(), left).len();
         wire.consume(consumed);
-        if ended {
-            return Ok(Some(decoder.bare_newlines()));
-        }
+        left -= consumed as u64;
+    }
+    Outcome::Refused(reply)
+}
+
+async fn complete(
+    shared: &Shared,
+    wire: &mut Wire,
+    incoming: Incoming,
+    transaction: Transaction,
+    client: Client,
+) -> Outcome {
+    match incoming.finish().await {
+        Ok(whole) => keep(shared, wire, whole, transaction, client).await,
+        Err(outcome) => outcome,
     }
 }
 
@@ -78,11 +216,15 @@ async fn read(
 async fn keep(
     shared: &Shared,
     wire: &mut Wire,
-    draft: Box<dyn Draft>,
+    whole: Whole,
     transaction: Transaction,
     client: Client,
-    bare_newlines: u64,
 ) -> Outcome {
+    let Whole {
+        draft,
+        bare_newlines,
+        completed,
+    } = whole;
     let size = draft.size();
     let message_id = shared.message_id(draft.head());
     let envelope = Envelope {
@@ -116,10 +258,15 @@ async fn keep(
             Err(error) => Outcome::Broken(error),
         };
     }
-    shared.counters.count_accepted(size, bare_newlines);
+    shared
+        .counters
+        .count_accepted(size, bare_newlines + u64::from(completed));
     log::queued(id, &envelope, message_id.as_deref(), size, &*shared.spool);
     if bare_newlines > 0 {
         log::normalized(id, bare_newlines);
+    }
+    if completed {
+        log::completed(id);
     }
     match told {
         Ok(()) => Outcome::Kept(id),

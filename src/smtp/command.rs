@@ -18,6 +18,8 @@ pub enum Command<'a> {
     Rcpt(Rcpt),
     /// DATA.
     Data,
+    /// BDAT.
+    Bdat(Chunk),
     /// RSET.
     Rset,
     /// VRFY, whomever it asks for.
@@ -45,6 +47,24 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// ENVID, still in xtext (RFC 3461 §4.4).
     pub envid: Option<String>,
+}
+
+/// What BDAT announces (RFC 3030 §2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk {
+    /// How many bytes follow the command line.
+    pub bytes: u64,
+    /// Which of the message's chunks it is.
+    pub place: ChunkPlace,
+}
+
+/// Whether more chunks follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChunkPlace {
+    /// They do.
+    Inner,
+    /// `LAST`: this one completes the message.
+    Last,
 }
 
 /// RCPT TO with its parameters.
@@ -79,6 +99,9 @@ pub enum CommandError {
     /// A command of some RFC that is not offered here.
     #[error("command is not offered")]
     Unsupported,
+    /// BDAT without a count that can be read: where the next command begins is unknown.
+    #[error("not of the form BDAT count [LAST]")]
+    Chunk,
     /// Something is missing or too much; the right form.
     #[error("not of the form {0}")]
     Syntax(&'static str),
@@ -104,6 +127,8 @@ impl CommandError {
             Self::BadByte => Reply::new(500, "5.5.2", "Error: bad character in command line"),
             Self::Unknown => Reply::new(500, "5.5.2", "Error: command not recognized"),
             Self::Unsupported => Reply::new(502, "5.5.1", "Error: command not implemented"),
+            // RFC 7504 §3: as Postfix says it before it hangs up.
+            Self::Chunk => Reply::new(521, "5.5.4", "Syntax: BDAT count [LAST]"),
             Self::Syntax(form) => Reply::new(501, "5.5.4", form),
             Self::BadSender => Reply::new(501, "5.1.7", "Bad sender address syntax"),
             Self::BadRecipient => Reply::new(501, "5.1.3", "Bad recipient address syntax"),
@@ -147,6 +172,9 @@ impl<'a> Command<'a> {
             // RFC 3207 §4: no parameters.
             Verb::Starttls => alone(Self::Starttls, "Syntax: STARTTLS"),
             Verb::Data => alone(Self::Data, "Syntax: DATA"),
+            Verb::Bdat => parameter::chunk(rest)
+                .map(Self::Bdat)
+                .ok_or(CommandError::Chunk),
             Verb::Rset => alone(Self::Rset, "Syntax: RSET"),
             Verb::Quit => alone(Self::Quit, "Syntax: QUIT"),
             Verb::Vrfy if rest.is_empty() => Err(CommandError::Syntax("Syntax: VRFY address")),
@@ -297,6 +325,15 @@ mod tests {
     }
 
     #[test]
+    fn chunks_are_counted() {
+        let chunk = |bytes, place| Ok(Command::Bdat(super::Chunk { bytes, place }));
+        assert_eq!(parse("BDAT 0"), chunk(0, ChunkPlace::Inner));
+        assert_eq!(parse("bdat  12 last "), chunk(12, ChunkPlace::Last));
+        let huge = "BDAT 99999999999999999999 LAST";
+        assert_eq!(parse(huge), chunk(u64::MAX, ChunkPlace::Last));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         use CommandError::*;
         let cases = [
@@ -308,6 +345,12 @@ mod tests {
             ("EHLO", Syntax("Syntax: EHLO hostname")),
             ("EHLO a b", Syntax("Syntax: EHLO hostname")),
             ("DATA now", Syntax("Syntax: DATA")),
+            ("BDAT", Chunk),
+            ("BDAT LAST", Chunk),
+            ("BDAT -1", Chunk),
+            ("BDAT 1x", Chunk),
+            ("BDAT 1 FIRST", Chunk),
+            ("BDAT 1 LAST LAST", Chunk),
             ("VRFY", Syntax("Syntax: VRFY address")),
             ("MAIL", Syntax("Syntax: MAIL FROM:<address>")),
             ("MAIL TO:<a@b>", Syntax("Syntax: MAIL FROM:<address>")),

@@ -11,7 +11,7 @@ mod reply;
 mod session;
 mod verb;
 
-pub use command::{Command, CommandError, ForwardPath, Mail, Rcpt};
+pub use command::{Chunk, ChunkPlace, Command, CommandError, ForwardPath, Mail, Rcpt};
 pub use reply::Reply;
 pub use session::{Action, Session, SessionLimits, Tls, Transaction};
 pub use verb::{Verb, VerbCounts};

@@ -1,5 +1,6 @@
-//! Values of the parameters of MAIL and RCPT.
+//! Values of the parameters of MAIL, RCPT and BDAT.
 
+use super::command::{Chunk, ChunkPlace};
 use crate::mail::{BodyKind, Ret};
 
 /// RFC 3461 §4.4.
@@ -23,7 +24,19 @@ pub(super) fn size(value: &str) -> Option<u64> {
     digits.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
-/// RFC 6152 §2.
+/// RFC 3030 §2: a count of as many digits as that of SIZE, and `LAST` or nothing.
+pub(super) fn chunk(text: &str) -> Option<Chunk> {
+    let mut words = text.split_ascii_whitespace();
+    let bytes = words.next().and_then(size)?;
+    let place = match (words.next(), words.next()) {
+        (None, _) => ChunkPlace::Inner,
+        (Some(last), None) if last.eq_ignore_ascii_case("LAST") => ChunkPlace::Last,
+        _ => return None,
+    };
+    Some(Chunk { bytes, place })
+}
+
+/// RFC 6152 §2. BINARYMIME (RFC 3030 §3) is not offered.
 pub(super) fn body(value: &str) -> Option<BodyKind> {
     if value.eq_ignore_ascii_case("7BIT") {
         Some(BodyKind::SevenBit)

@@ -3,7 +3,7 @@
 //! asks its caller by an [`Action`] and is told by [`Session::accept_sender`],
 //! [`Session::accept_recipient`] or [`Session::refuse`].
 
-use super::{Command, CommandError, Mail, Rcpt, Reply, Verb, VerbCounts};
+use super::{Chunk, ChunkPlace, Command, CommandError, Mail, Rcpt, Reply, Verb, VerbCounts};
 use crate::mail::{Protocol, Recipient};
 use std::fmt::Write as _;
 
@@ -37,11 +37,24 @@ pub struct Session<'a> {
     limits: &'a SessionLimits,
     tls: Tls,
     hello: Option<Hello>,
-    transaction: Option<Transaction>,
+    stage: Stage,
     /// The command in progress.
     verb: Verb,
     counts: VerbCounts,
     errors: usize,
+}
+
+/// How far the transaction is.
+#[derive(Debug)]
+enum Stage {
+    /// There is none.
+    Idle,
+    /// MAIL, and perhaps RCPT.
+    Envelope(Transaction),
+    /// A chunk was taken: more of them, or RSET (RFC 3030 §2).
+    Chunks(Transaction),
+    /// A chunk was refused, and all that follow are.
+    Failed,
 }
 
 /// How the client introduced itself.
@@ -71,6 +84,14 @@ pub enum Action {
     Recipient(Rcpt),
     /// Send this, take the message in, answer it; the transaction is over.
     Data(Reply, Transaction),
+    /// Take in a chunk of this many bytes, and say [`Session::chunk_accepted`] or
+    /// [`Session::chunk_refused`].
+    Chunk(u64),
+    /// Take in the last chunk, of this many bytes, and answer the message; the transaction
+    /// is over.
+    LastChunk(u64, Transaction),
+    /// Throw away a chunk of this many bytes, then send this (RFC 3030 §2).
+    Discard(u64, Reply),
     /// Send this, throw away what was received behind the command (RFC 3207 §4.2),
     /// negotiate, and say [`Session::encrypted`].
     Starttls(Reply),
@@ -86,7 +107,7 @@ impl<'a> Session<'a> {
             limits,
             tls,
             hello: None,
-            transaction: None,
+            stage: Stage::Idle,
             verb: Verb::Connect,
             counts: VerbCounts::default(),
             errors: 0,
@@ -130,7 +151,17 @@ impl<'a> Session<'a> {
     /// The transaction in progress.
     #[must_use]
     pub fn transaction(&self) -> Option<&Transaction> {
-        self.transaction.as_ref()
+        match &self.stage {
+            Stage::Envelope(transaction) | Stage::Chunks(transaction) => Some(transaction),
+            Stage::Idle | Stage::Failed => None,
+        }
+    }
+
+    /// Whether chunks of a message were taken that is not complete. Where not, what was
+    /// taken in of them is to be forgotten.
+    #[must_use]
+    pub fn is_between_chunks(&self) -> bool {
+        matches!(self.stage, Stage::Chunks(_))
     }
 
     /// Takes a command line without its CRLF.
@@ -138,6 +169,8 @@ impl<'a> Session<'a> {
         let (verb, command) = Command::parse(line);
         self.begin(verb).unwrap_or_else(|| match command {
             Ok(command) => self.act(command),
+            // What follows is a message's bytes, and must not be taken for commands.
+            Err(error @ CommandError::Chunk) => Action::Close(error.reply()),
             Err(error) => self.refuse(error.reply()),
         })
     }
@@ -150,7 +183,7 @@ impl<'a> Session<'a> {
 
     /// The sender asked for by [`Action::Sender`] is taken.
     pub fn accept_sender(&mut self, mail: Mail) -> Action {
-        self.transaction = Some(Transaction {
+        self.stage = Stage::Envelope(Transaction {
             mail,
             recipients: Vec::new(),
         });
@@ -159,7 +192,7 @@ impl<'a> Session<'a> {
 
     /// The recipient asked for by [`Action::Recipient`] is taken, as this.
     pub fn accept_recipient(&mut self, recipient: Recipient) -> Action {
-        if let Some(transaction) = &mut self.transaction {
+        if let Stage::Envelope(transaction) = &mut self.stage {
             transaction.recipients.push(recipient);
         }
         self.ok("2.1.5")
@@ -174,13 +207,25 @@ impl<'a> Session<'a> {
         Action::Reply(reply)
     }
 
-    /// The message that followed [`Action::Data`] was taken. Mistakes before are forgiven.
+    /// The chunk asked for by [`Action::Chunk`] was taken.
+    pub fn chunk_accepted(&mut self, bytes: u64) -> Reply {
+        self.counts.accepted(self.verb);
+        Reply::new(250, "2.0.0", format!("Ok: {bytes} bytes"))
+    }
+
+    /// It was not, and with it the message; that is said by [`Session::message_refused`].
+    pub fn chunk_refused(&mut self) {
+        self.stage = Stage::Failed;
+    }
+
+    /// The message that followed [`Action::Data`] or ended with [`Action::LastChunk`] was
+    /// taken. Mistakes before are forgiven.
     pub fn message_accepted(&mut self) {
-        self.counts.accepted(Verb::Data);
+        self.counts.accepted(self.verb);
         self.errors = 0;
     }
 
-    /// The message that followed [`Action::Data`] was refused.
+    /// It was refused.
     pub fn message_refused(&mut self, reply: &Reply) {
         if reply.is_permanent() {
             self.errors += 1;
@@ -192,7 +237,7 @@ impl<'a> Session<'a> {
     pub fn encrypted(&mut self) {
         self.tls = Tls::Active;
         self.hello = None;
-        self.transaction = None;
+        self.stage = Stage::Idle;
     }
 
     /// Counts a command, and ends a session that has made too many mistakes.
@@ -228,8 +273,9 @@ impl<'a> Session<'a> {
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
             Command::Data => self.data(),
+            Command::Bdat(chunk) => self.bdat(chunk),
             Command::Rset => {
-                self.transaction = None;
+                self.stage = Stage::Idle;
                 self.ok("2.0.0")
             }
             // RFC 5321 §3.5.3: neither confirmed nor denied.
@@ -241,7 +287,7 @@ impl<'a> Session<'a> {
             Command::Help => self.accept(Reply::new(
                 214,
                 "2.0.0",
-                "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS",
+                "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS",
             )),
             Command::Noop => self.ok("2.0.0"),
             Command::Quit => {
@@ -253,7 +299,7 @@ impl<'a> Session<'a> {
 
     /// RFC 5321 §4.1.4: EHLO or HELO in a transaction resets it.
     fn introduce(&mut self, name: &str, extended: bool) {
-        self.transaction = None;
+        self.stage = Stage::Idle;
         self.hello = Some(Hello {
             name: name.to_owned(),
             extended,
@@ -273,8 +319,8 @@ impl<'a> Session<'a> {
         if self.tls == Tls::Offered {
             text.push_str("\nSTARTTLS");
         }
-        // RFC 2034, RFC 6152, RFC 3461, RFC 6531.
-        text.push_str("\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8");
+        // RFC 2034, RFC 6152, RFC 3461, RFC 6531, RFC 3030.
+        text.push_str("\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING");
         text
     }
 
@@ -293,7 +339,7 @@ impl<'a> Session<'a> {
         if self.hello.is_none() {
             return self.out_of_order("Error: send HELO/EHLO first");
         }
-        if self.transaction.is_some() {
+        if !matches!(self.stage, Stage::Idle) {
             return self.out_of_order("Error: nested MAIL command");
         }
         // RFC 6531 §3.4.
@@ -312,8 +358,12 @@ impl<'a> Session<'a> {
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Action {
-        let Some(transaction) = &self.transaction else {
-            return self.out_of_order("Error: need MAIL command");
+        let transaction = match &self.stage {
+            Stage::Envelope(transaction) => transaction,
+            Stage::Idle => return self.out_of_order("Error: need MAIL command"),
+            Stage::Chunks(_) | Stage::Failed => {
+                return self.out_of_order("Error: RCPT after BDAT, need RSET");
+            }
         };
         // RFC 5321 §4.5.3.1.10: the rest is for another transaction.
         if transaction.recipients.len() >= self.limits.recipients {
@@ -335,19 +385,58 @@ impl<'a> Session<'a> {
     }
 
     fn data(&mut self) -> Action {
-        match self.transaction.take() {
-            None => self.out_of_order("Error: need MAIL and RCPT commands"),
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Idle => self.out_of_order("Error: need MAIL and RCPT commands"),
             // RFC 5321 §3.3, and RFC 2920 §3.1: after a pipelined group whose recipients were
             // all refused, DATA is refused too. The transaction stays, for another RCPT.
-            Some(transaction) if transaction.recipients.is_empty() => {
-                self.transaction = Some(transaction);
-                self.refuse(Reply::new(554, "5.5.1", "Error: no valid recipients"))
+            Stage::Envelope(transaction) if transaction.recipients.is_empty() => {
+                self.stage = Stage::Envelope(transaction);
+                self.refuse(Self::no_recipients())
             }
-            Some(transaction) => Action::Data(
+            Stage::Envelope(transaction) => Action::Data(
                 Reply::new(354, "", "End data with <CR><LF>.<CR><LF>"),
                 transaction,
             ),
+            // RFC 3030 §2: not both in one transaction.
+            Stage::Chunks(_) | Stage::Failed => {
+                self.stage = Stage::Failed;
+                self.out_of_order("Error: DATA after BDAT, need RSET")
+            }
         }
+    }
+
+    /// RFC 3030 §2: the bytes come whether the command is refused or not.
+    fn bdat(&mut self, Chunk { bytes, place }: Chunk) -> Action {
+        let refusal = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Envelope(transaction) if transaction.recipients.is_empty() => {
+                self.stage = Stage::Envelope(transaction);
+                Self::no_recipients()
+            }
+            Stage::Envelope(transaction) | Stage::Chunks(transaction) => {
+                return match place {
+                    ChunkPlace::Last => Action::LastChunk(bytes, transaction),
+                    ChunkPlace::Inner => {
+                        self.stage = Stage::Chunks(transaction);
+                        Action::Chunk(bytes)
+                    }
+                };
+            }
+            Stage::Idle => Reply::new(503, "5.5.1", "Error: need MAIL and RCPT commands"),
+            // It was under way before its sender could know: no mistake of its own.
+            Stage::Failed => {
+                if place == ChunkPlace::Inner {
+                    self.stage = Stage::Failed;
+                }
+                let reply = Reply::new(503, "5.5.1", "Error: BDAT after a refused chunk");
+                return Action::Discard(bytes, reply);
+            }
+        };
+        self.errors += 1;
+        Action::Discard(bytes, refusal)
+    }
+
+    fn no_recipients() -> Reply {
+        Reply::new(554, "5.5.1", "Error: no valid recipients")
     }
 
     fn out_of_order(&mut self, text: &'static str) -> Action {

@@ -19,6 +19,8 @@ pub enum Verb {
     Rcpt,
     /// RFC 5321 §4.1.1.4.
     Data,
+    /// RFC 3030 §2.
+    Bdat,
     /// RFC 5321 §4.1.1.5.
     Rset,
     /// RFC 5321 §4.1.1.6.
@@ -39,6 +41,7 @@ const VERBS: [(&str, Verb); 21] = [
     ("mail", Verb::Mail),
     ("rcpt", Verb::Rcpt),
     ("data", Verb::Data),
+    ("bdat", Verb::Bdat),
     ("ehlo", Verb::Ehlo),
     ("quit", Verb::Quit),
     ("rset", Verb::Rset),
@@ -49,7 +52,6 @@ const VERBS: [(&str, Verb); 21] = [
     ("help", Verb::Help),
     ("expn", Verb::Unsupported),
     ("auth", Verb::Unsupported),
-    ("bdat", Verb::Unsupported),
     ("etrn", Verb::Unsupported),
     ("turn", Verb::Unsupported),
     ("send", Verb::Unsupported),
@@ -89,13 +91,14 @@ impl Verb {
 pub struct VerbCounts([(u32, u32); COUNTED.len()]);
 
 /// In the order in which Postfix writes them.
-const COUNTED: [Verb; 13] = [
+const COUNTED: [Verb; 14] = [
     Verb::Helo,
     Verb::Ehlo,
     Verb::Starttls,
     Verb::Mail,
     Verb::Rcpt,
     Verb::Data,
+    Verb::Bdat,
     Verb::Rset,
     Verb::Noop,
     Verb::Vrfy,

@@ -227,10 +227,15 @@ impl<S: Read + Write> Peer<S> {
         assert_eq!(self.line(), None);
     }
 
-    /// A transaction up to 354.
-    pub fn begin_data(&mut self) {
+    /// A transaction up to its recipient.
+    pub fn begin(&mut self) {
         self.ask("MAIL FROM:<alice@sender.test>\r\n", "250 ");
         self.ask("RCPT TO:<bob@any.test>\r\n", "250 ");
+    }
+
+    /// A transaction up to 354.
+    pub fn begin_data(&mut self) {
+        self.begin();
         self.ask("DATA\r\n", "354 ");
     }
 }

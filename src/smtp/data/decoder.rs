@@ -5,8 +5,19 @@ use memchr::memchr2;
 /// Takes a message off the wire. See the [module](super) for its rules.
 #[derive(Debug)]
 pub struct Decoder {
+    framing: Framing,
     state: State,
     bare_newlines: u64,
+    completed: bool,
+}
+
+/// How the message stands on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Framing {
+    /// Lines, with dots put in front of dots, up to a lone dot (RFC 5321 §4.5.2).
+    Data,
+    /// As it is, in counted chunks (RFC 3030 §2).
+    Chunks,
 }
 
 /// What one call of [`Decoder::decode`] found.
@@ -60,12 +71,25 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder at the start of a message.
+    /// A decoder at the start of a message that comes with DATA.
     #[must_use]
     pub fn new() -> Self {
+        Self::framed(Framing::Data)
+    }
+
+    /// A decoder at the start of a message that comes with BDAT: no byte sequence ends it
+    /// and no dot is taken away; its caller counts the bytes and says [`Decoder::finish`].
+    #[must_use]
+    pub fn chunked() -> Self {
+        Self::framed(Framing::Chunks)
+    }
+
+    fn framed(framing: Framing) -> Self {
         Self {
+            framing,
             state: State::LineStart(After::CrLf),
             bare_newlines: 0,
+            completed: false,
         }
     }
 
@@ -73,6 +97,12 @@ impl Decoder {
     #[must_use]
     pub fn bare_newlines(&self) -> u64 {
         self.bare_newlines
+    }
+
+    /// Whether [`Decoder::finish`] had to end the last line.
+    #[must_use]
+    pub fn completed(&self) -> bool {
+        self.completed
     }
 
     /// Takes the next bytes off the wire; `input` may be cut anywhere. Call it again
@@ -84,7 +114,9 @@ impl Decoder {
             return self.emit(self.state, b"", 0);
         };
         match (self.state, next) {
-            (State::LineStart(after), b'.') => self.emit(State::Dot(after), b"", 1),
+            (State::LineStart(after), b'.') if self.framing == Framing::Data => {
+                self.emit(State::Dot(after), b"", 1)
+            }
             (State::LineStart(_) | State::Text, _) => self.text(input),
 
             (State::Dot(after), b'\r') => self.emit(State::DotCr(after), b"", 1),
@@ -122,17 +154,8 @@ impl Decoder {
             (State::CrNul(count), _) => self.emit(State::Nul(count), b"\r", 0),
 
             (State::Nul(count), _) => {
-                let nuls = usize::try_from(count)
-                    .ok()
-                    .and_then(|count| NULS.get(..count))
-                    .unwrap_or(NULS);
-                let left = count - nuls.len() as u64;
-                let state = if left == 0 {
-                    State::Text
-                } else {
-                    State::Nul(left)
-                };
-                self.emit(state, nuls, 0)
+                let nuls = self.nuls(count);
+                self.emit(self.state, nuls, 0)
             }
 
             (State::Ended, _) => Decoded {
@@ -141,6 +164,42 @@ impl Decoder {
                 ended: true,
             },
         }
+    }
+
+    /// The chunks are complete: what was held back, and the end of the last line if it has
+    /// none, since DATA could not carry it on without one. Call it until it returns nothing.
+    /// A message that came with DATA has its end already.
+    #[must_use]
+    pub fn finish(&mut self) -> &'static [u8] {
+        match self.state {
+            State::CrNul(count) => {
+                self.state = State::Nul(count);
+                b"\r"
+            }
+            State::Nul(count) => self.nuls(count),
+            // A CR at the very end lacks only its LF.
+            State::Text | State::Cr => {
+                self.completed = true;
+                self.state = State::LineStart(After::CrLf);
+                CRLF
+            }
+            State::LineStart(_) | State::Dot(_) | State::DotCr(_) | State::Ended => b"",
+        }
+    }
+
+    /// As many of these NULs as can be handed on at once.
+    fn nuls(&mut self, count: u64) -> &'static [u8] {
+        let nuls = usize::try_from(count)
+            .ok()
+            .and_then(|count| NULS.get(..count))
+            .unwrap_or(NULS);
+        let left = count - nuls.len() as u64;
+        self.state = if left == 0 {
+            State::Text
+        } else {
+            State::Nul(left)
+        };
+        nuls
     }
 
     fn emit<'a>(&mut self, state: State, content: &'a [u8], consumed: usize) -> Decoded<'a> {

@@ -43,6 +43,45 @@ fn decode(wire: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>, u64) {
     (content, None, decoder.bare_newlines())
 }
 
+/// The same for the chunks that `cuts` make: content, bare newlines.
+fn decode_chunks(wire: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
+    let mut decoder = Decoder::chunked();
+    let mut content = Vec::new();
+    let mut at = 0;
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (wire.len() + 1)).collect();
+    cuts.push(wire.len());
+    cuts.sort_unstable();
+    for cut in cuts {
+        while at < cut {
+            let step = decoder.decode(&wire[at..cut]);
+            content.extend_from_slice(step.content);
+            at += step.consumed;
+            assert!(!step.ended);
+        }
+    }
+    loop {
+        let rest = decoder.finish();
+        content.extend_from_slice(rest);
+        if rest.is_empty() {
+            break;
+        }
+    }
+    (content, decoder.bare_newlines())
+}
+
+/// What a message in chunks is, looked at whole: its last line ended, then as with DATA.
+fn model_decode_chunks(wire: &[u8]) -> (Vec<u8>, u64) {
+    let mut whole = wire.to_vec();
+    if !whole.is_empty() && !whole.ends_with(b"\n") {
+        whole.extend_from_slice(if whole.ends_with(b"\r") {
+            b"\n"
+        } else {
+            b"\r\n"
+        });
+    }
+    model_line_ends(whole.split_inclusive(|&byte| byte == b'\n'), |line| line)
+}
+
 fn encode(content: &[u8], cuts: &[usize]) -> Result<Vec<u8>, Smuggling> {
     let mut encoder = Encoder::new();
     let mut wire = Vec::new();
@@ -70,9 +109,22 @@ fn model_end(wire: &[u8]) -> Option<usize> {
 /// What the message is, by taking the wire apart line by line.
 fn model_decode(wire: &[u8]) -> Option<(Vec<u8>, usize, u64)> {
     let end = model_end(wire)?;
+    let lines = wire[..end - 3].split_inclusive(|&byte| byte == b'\n');
+    let (content, bare) = model_line_ends(lines, |line| {
+        let stuffed = line.len() > 1 && line[0] == b'.';
+        if stuffed { &line[1..] } else { line }
+    });
+    Some((content, end, bare))
+}
+
+/// Makes line ends whole, and counts them; `open` gets each line without its end.
+fn model_line_ends<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    open: impl Fn(&[u8]) -> &[u8],
+) -> (Vec<u8>, u64) {
     let mut bare = 0;
-    let mut unstuffed = Vec::new();
-    for line in wire[..end - 3].split_inclusive(|&byte| byte == b'\n') {
+    let mut joined = Vec::new();
+    for line in lines {
         let line = match line.strip_suffix(b"\r\n") {
             Some(text) => text,
             None => {
@@ -80,20 +132,19 @@ fn model_decode(wire: &[u8]) -> Option<(Vec<u8>, usize, u64)> {
                 line.strip_suffix(b"\n").unwrap()
             }
         };
-        let stuffed = line.len() > 1 && line[0] == b'.';
-        unstuffed.extend_from_slice(if stuffed { &line[1..] } else { line });
-        unstuffed.extend_from_slice(b"\r\n");
+        joined.extend_from_slice(open(line));
+        joined.extend_from_slice(b"\r\n");
     }
     let mut content = Vec::new();
-    for (at, &byte) in unstuffed.iter().enumerate() {
+    for (at, &byte) in joined.iter().enumerate() {
         content.push(byte);
-        let behind = unstuffed[at + 1..].iter().find(|&&byte| byte != 0);
+        let behind = joined[at + 1..].iter().find(|&&byte| byte != 0);
         if byte == b'\r' && behind == Some(&b'.') {
             content.push(b'\n');
             bare += 1;
         }
     }
-    Some((content, end, bare))
+    (content, bare)
 }
 
 /// What a careless server takes for line ends.
@@ -202,6 +253,28 @@ proptest! {
     }
 
     #[test]
+    fn chunks_agree_with_the_model(wire in nasty(), cuts in cuts()) {
+        prop_assert_eq!(decode_chunks(&wire, &cuts), model_decode_chunks(&wire));
+    }
+
+    #[test]
+    fn clean_lines_in_chunks_stay_as_they_are(mut lines in prop::collection::vec("[^\r\n]{0,12}", 0..12), cuts in cuts()) {
+        lines.push(String::new());
+        let content = lines.join("\r\n").into_bytes();
+        prop_assert_eq!(decode_chunks(&content, &cuts), (content, 0));
+    }
+
+    #[test]
+    fn nothing_in_chunks_goes_out_as_two_messages(wire in nasty(), split in cuts()) {
+        let (content, _) = decode_chunks(&wire, &split);
+        let out = encode(&content, &split).expect("decoded content is safe to send");
+        for server in CARELESS {
+            prop_assert!(server.sees_one_message(&out), "{:?} {:?}", server, out);
+        }
+        prop_assert_eq!(decode(&out, &[]), (content, Some(out.len()), 0));
+    }
+
+    #[test]
     fn what_was_encoded_decodes_to_itself(mut lines in prop::collection::vec("[^\r\n]{0,12}", 0..12), split in cuts(), again in cuts()) {
         lines.push(String::new());
         let content = lines.join("\r\n").into_bytes();
@@ -248,6 +321,31 @@ fn messages_that_are_easily_got_wrong() {
         for cut in 0..=wire.len() {
             let (found, end, _) = decode(wire, &[cut]);
             assert_eq!((&found[..], end), (content, Some(wire.len())), "{wire:?}");
+        }
+    }
+}
+
+#[test]
+fn chunks_that_are_easily_got_wrong() {
+    let cases: [(&[u8], &[u8]); 11] = [
+        (b"", b""),
+        (b"a", b"a\r\n"),
+        (b"a\r", b"a\r\n"),
+        (b"a\r\n", b"a\r\n"),
+        (b"a\n", b"a\r\n"),
+        (b".\r\n.", b".\r\n.\r\n"),
+        (b"..\r\n", b"..\r\n"),
+        (b"a\r\n.\r\nb\r\n", b"a\r\n.\r\nb\r\n"),
+        (b"a\rb\0", b"a\rb\0\r\n"),
+        (b"a\r\0", b"a\r\0\r\n"),
+        (b"a\r.b\n.\r", b"a\r\n.b\r\n.\r\n"),
+    ];
+    for (wire, content) in cases {
+        for first in 0..=wire.len() {
+            for second in first..=wire.len() {
+                let (found, _) = decode_chunks(wire, &[first, second]);
+                assert_eq!(found, content, "{wire:?}");
+            }
         }
     }
 }

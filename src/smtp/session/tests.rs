@@ -34,7 +34,8 @@ fn say(session: &mut Session<'_>, line: &str) -> Action {
 fn code(session: &mut Session<'_>, line: &str) -> u16 {
     match say(session, line) {
         Action::Reply(reply) | Action::Close(reply) | Action::Starttls(reply) => reply.code(),
-        Action::Data(reply, _) => reply.code(),
+        Action::Data(reply, _) | Action::Discard(_, reply) => reply.code(),
+        Action::Chunk(bytes) => session.chunk_accepted(bytes).code(),
         other => panic!("{other:?}"),
     }
 }
@@ -156,4 +157,45 @@ fn starttls_starts_anew() {
     assert!(!offered(&say(&mut session, "EHLO x")));
     assert_eq!(code(&mut session, "RCPT TO:<a@b>"), 503);
     assert_eq!(code(&mut session, "STARTTLS"), 503);
+}
+
+#[test]
+fn chunks_end_with_their_transaction() {
+    let limits = limits();
+    let mut session = Session::new(&limits, Tls::Unavailable);
+    for line in ["EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b>"] {
+        say(&mut session, line);
+    }
+    assert_eq!(say(&mut session, "BDAT 3"), Action::Chunk(3));
+    assert!(session.is_between_chunks());
+    say(&mut session, "RSET");
+    assert!(!session.is_between_chunks());
+    for line in ["MAIL FROM:<>", "RCPT TO:<a@b>", "BDAT 3"] {
+        say(&mut session, line);
+    }
+    let last = say(&mut session, "BDAT 4 LAST");
+    let Action::LastChunk(4, transaction) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(transaction.recipients.len(), 1);
+    assert!(!session.is_between_chunks());
+    assert_eq!(code(&mut session, "MAIL FROM:<>"), 250);
+}
+
+/// RFC 3030 §2: what was pipelined behind a refused chunk is refused too, and costs the
+/// client nothing; `LAST` ends it.
+#[test]
+fn a_refused_chunk_refuses_the_rest() {
+    let limits = limits();
+    let mut session = Session::new(&limits, Tls::Unavailable);
+    for line in ["EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b>", "BDAT 3"] {
+        say(&mut session, line);
+    }
+    session.chunk_refused();
+    for _ in 0..10 {
+        let action = say(&mut session, "BDAT 5");
+        assert!(matches!(action, Action::Discard(5, reply) if reply.code() == 503));
+    }
+    assert_eq!(code(&mut session, "BDAT 5 LAST"), 503);
+    assert_eq!(code(&mut session, "MAIL FROM:<>"), 250);
 }
