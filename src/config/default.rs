@@ -1,8 +1,8 @@
 //! Every default and every bound, in one place.
 
 use super::{
-    Control, DestinationProtocol, DestinationTls, InDoubtPolicy, Limits, Listen, ListenTls, Log,
-    Release, SpoolConfig, host,
+    BareNewline, Control, DestinationProtocol, DestinationTls, InDoubtPolicy, Limits, Listen,
+    ListenTls, Log, Release, SpoolConfig, host,
 };
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -40,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_size_bytes: 50 << 20,
+            bare_newline: BareNewline::Normalize,
             connections: 1000,
             connections_per_ip: 50,
             recipients: 1000,

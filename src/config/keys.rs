@@ -8,6 +8,7 @@ pub(super) const TLS: &[&str] = &["certificate", "private_key"];
 pub(super) const SPOOL: &[&str] = &["path", "retain_delivered", "retain_records", "min_free"];
 pub(super) const LIMITS: &[&str] = &[
     "message_size",
+    "bare_newline",
     "connections",
     "connections_per_ip",
     "recipients",

@@ -177,6 +177,8 @@ pub struct SpoolConfig {
 pub struct Limits {
     /// Largest message in bytes. Default 50 MiB.
     pub message_size_bytes: u64,
+    /// What becomes of bare line ends. Default normalize.
+    pub bare_newline: BareNewline,
     /// Connections at once. Default 1000.
     pub connections: usize,
     /// Connections at once from one address (IPv6: from one /64). Default 50.
@@ -191,6 +193,15 @@ pub struct Limits {
     pub retry_window: Duration,
     /// Refused or unknown commands in one session before it is closed with 421. Default 20.
     pub errors: usize,
+}
+
+/// `limits.bare_newline`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BareNewline {
+    /// CRLF.
+    Normalize,
+    /// The message is refused.
+    Reject,
 }
 
 /// `[[domain]]`

@@ -128,6 +128,7 @@ fn limits(root: &Section<'_>) -> Limits {
             default.message_size_bytes,
             &default::MESSAGE_SIZE,
         ),
+        bare_newline: section.word("bare_newline", default.bare_newline),
         connections: section.measure("connections", default.connections, &default::CONNECTIONS),
         connections_per_ip: section.measure(
             "connections_per_ip",

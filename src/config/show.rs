@@ -56,6 +56,7 @@ fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
     let command_timeout = format_duration(limits.command_timeout);
     writeln!(out, "\n[limits]")?;
     writeln!(out, "message_size = \"{message_size}\"")?;
+    writeln!(out, "bare_newline = \"{}\"", limits.bare_newline.word())?;
     writeln!(out, "connections = {}", limits.connections)?;
     writeln!(out, "connections_per_ip = {}", limits.connections_per_ip)?;
     writeln!(out, "recipients = {}", limits.recipients)?;

@@ -50,6 +50,7 @@ fn a_minimal_file_has_every_default() {
     assert_eq!(config.spool, spool);
     let limits = Limits {
         message_size_bytes: 50 * 1024 * 1024,
+        bare_newline: BareNewline::Normalize,
         connections: 1000,
         connections_per_ip: 50,
         recipients: 1000,
@@ -164,6 +165,7 @@ retain_records = "0s"
 min_free = 1025
 [limits]
 message_size = "10 MB"
+bare_newline = "reject"
 connections = 10
 connections_per_ip = 5
 recipients = 100
@@ -213,6 +215,7 @@ fn every_value_is_read() {
     assert_eq!(config.spool.min_free_bytes, 1025);
     assert_eq!(config.spool.retain_records, Duration::ZERO);
     assert_eq!(config.limits.message_size_bytes, 10_000_000);
+    assert_eq!(config.limits.bare_newline, BareNewline::Reject);
     assert_eq!(config.limits.command_timeout, Duration::from_millis(1500));
     assert_eq!(config.limits.retry_window, Duration::ZERO);
     let [a, b] = &config.domains[..] else {
@@ -275,7 +278,7 @@ destination = {}
         "conf/relay.toml:3: limits.recipients: 5 is too few; allowed are 100 to 50000 \
          (RFC 5321 §4.5.3.1.8)",
         "conf/relay.toml:4: limits.mesage_size: unknown key; did you mean `message_size`? \
-         allowed are message_size, connections, connections_per_ip, recipients, \
+         allowed are message_size, bare_newline, connections, connections_per_ip, recipients, \
          command_timeout, retry_window, errors",
         "conf/relay.toml:5: limits.connections: is a text; a whole number without quotes is \
          expected",

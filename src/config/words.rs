@@ -1,6 +1,6 @@
 //! The values that are words, in both directions.
 
-use super::{DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls};
+use super::{BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls};
 
 /// A type whose values are written as one word each.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -57,4 +57,9 @@ impl Word for DestinationTls {
 impl Word for InDoubtPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("resend", Self::Resend), ("park", Self::Park)];
+}
+
+impl Word for BareNewline {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("normalize", Self::Normalize), ("reject", Self::Reject)];
 }

@@ -4,11 +4,13 @@
 mod address;
 mod digest;
 mod envelope;
+mod hops;
 mod queue_id;
 mod trace;
 
 pub use address::{Address, AddressError, Lane, ReversePath};
 pub use digest::{Digest, Digester};
 pub use envelope::{BodyKind, Client, DeliveryId, Envelope, Protocol, Recipient, Ret};
+pub use hops::{Hops, Loop};
 pub use queue_id::{QueueId, QueueIdError};
 pub use trace::received;

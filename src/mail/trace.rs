@@ -65,7 +65,7 @@ fn date(unix_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyKind, Client, Protocol, Recipient, ReversePath};
+    use crate::mail::{BodyKind, Client, Hops, Loop, Protocol, Recipient, ReversePath};
 
     #[test]
     fn names_client_id_and_recipient() {
@@ -97,5 +97,13 @@ mod tests {
              \tMon, 23 Nov 2026 10:00:01 +0000\r\n"
         );
         assert!(!received("h", id, &envelope, None).contains("for <"));
+        let mut hops = Hops::new("HOLD.example.net");
+        let own = received("hold.example.net", id, &envelope, None);
+        hops.push(own.repeat(3).as_bytes());
+        assert_eq!(
+            hops.verdict(),
+            Some(Loop::Here),
+            "a loop is known by this header"
+        );
     }
 }

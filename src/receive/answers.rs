@@ -1,7 +1,7 @@
 //! What clients are told: bland texts here, the details in the log.
 
 use crate::{
-    mail::Address,
+    mail::{Address, Loop},
     smtp::Reply,
     spool::{Receipt, SpoolError},
 };
@@ -37,6 +37,15 @@ pub(super) fn line_too_long() -> Reply {
 
 pub(super) fn bare_lf() -> Reply {
     Reply::new(500, "5.5.2", "Error: bare <LF> received")
+}
+
+pub(super) fn bare_newline() -> Reply {
+    Reply::new(550, "5.6.11", "Error: bare <CR> or <LF> received")
+}
+
+/// RFC 5321 §6.3. For good, since coming again would only go on with the loop.
+pub(super) fn mail_loop(found: Loop) -> Reply {
+    Reply::new(554, "5.4.6", format!("Error: {found}"))
 }
 
 pub(super) fn timeout(hostname: &str) -> Reply {

@@ -35,6 +35,10 @@ pub enum Reason {
     SpoolFull,
     /// The spool cannot write.
     SpoolFailed,
+    /// The message has bare line ends, and they are not to be normalized.
+    BareNewline,
+    /// The message goes in circles.
+    Loop,
     /// There are too many connections, or too many errors in one.
     Limits,
     /// The command was not understood, or came at the wrong time.
@@ -43,13 +47,15 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::RelayDenied,
         Self::UnknownRecipient,
         Self::MessageSize,
         Self::Recipients,
         Self::SpoolFull,
         Self::SpoolFailed,
+        Self::BareNewline,
+        Self::Loop,
         Self::Limits,
         Self::Protocol,
     ];
@@ -64,6 +70,8 @@ impl Reason {
             Self::Recipients => "recipients",
             Self::SpoolFull => "spool_full",
             Self::SpoolFailed => "spool_failed",
+            Self::BareNewline => "bare_newline",
+            Self::Loop => "loop",
             Self::Limits => "limits",
             Self::Protocol => "protocol",
         }
@@ -78,6 +86,8 @@ impl Reason {
             "4.5.3" => Self::Recipients,
             "4.3.1" => Self::SpoolFull,
             "4.3.0" => Self::SpoolFailed,
+            "5.6.11" => Self::BareNewline,
+            "5.4.6" => Self::Loop,
             "4.7.0" => Self::Limits,
             _ => Self::Protocol,
         }

@@ -2,7 +2,8 @@
 
 use super::{answers, intake::Intake, log, server::Shared};
 use crate::{
-    mail::{Client, Envelope, QueueId},
+    config::BareNewline,
+    mail::{Client, Envelope, Hops, QueueId},
     net::{Expect, Wire, WireError},
     smtp::{Reply, Session, Transaction, Verb, data::Decoder},
     spool::Draft,
@@ -28,6 +29,7 @@ pub(super) enum Outcome {
 pub(super) struct Incoming {
     decoder: Decoder,
     intake: Intake,
+    hops: Hops,
     /// Whose it is.
     ip: IpAddr,
 }
@@ -55,6 +57,7 @@ impl Incoming {
     fn with(decoder: Decoder, shared: &Shared, ip: IpAddr) -> Self {
         Self {
             decoder,
+            hops: Hops::new(&shared.limits.hostname),
             ip,
             intake: Intake::new(&*shared.spool, shared.limits.message_size_bytes),
         }
@@ -68,6 +71,7 @@ impl Incoming {
                 self.more(shared, wire, Verb::Data).await?;
             }
             let step = self.decoder.decode(wire.input());
+            self.hops.push(step.content);
             self.intake.take(step.content).await;
             let (consumed, ended) = (step.consumed, step.ended);
             wire.consume(consumed);
@@ -95,6 +99,7 @@ impl Incoming {
             }
             let chunk = cut(wire.input(), left);
             let step = self.decoder.decode(chunk);
+            self.hops.push(step.content);
             self.intake.take(step.content).await;
             let consumed = step.consumed;
             wire.consume(consumed);
@@ -121,7 +126,7 @@ impl Incoming {
         })
     }
 
-    async fn finish(mut self) -> Result<Whole, Outcome> {
+    async fn finish(mut self, bare_newline: BareNewline) -> Result<Whole, Outcome> {
         loop {
             let rest = self.decoder.finish();
             if rest.is_empty() {
@@ -130,6 +135,12 @@ impl Incoming {
             self.intake.take(rest).await;
         }
         let draft = self.intake.finish().await.map_err(Outcome::Refused)?;
+        if bare_newline == BareNewline::Reject && self.decoder.bare_newlines() > 0 {
+            return Err(Outcome::Refused(answers::bare_newline()));
+        }
+        if let Some(found) = self.hops.verdict() {
+            return Err(Outcome::Refused(answers::mail_loop(found)));
+        }
         Ok(Whole {
             draft,
             bare_newlines: self.decoder.bare_newlines(),
@@ -206,7 +217,7 @@ async fn complete(
     transaction: Transaction,
     client: Client,
 ) -> Outcome {
-    match incoming.finish().await {
+    match incoming.finish(shared.bare_newline).await {
         Ok(whole) => keep(shared, wire, whole, transaction, client).await,
         Err(outcome) => outcome,
     }

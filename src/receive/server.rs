@@ -2,7 +2,7 @@
 
 use super::{Counters, RecipientsError, answers, connection, log, recipients::Directory};
 use crate::{
-    config::{Config, ListenTls},
+    config::{BareNewline, Config, ListenTls},
     net::{self, Gate, TlsError},
     smtp::{Reply, SessionLimits},
     spool::Spool,
@@ -43,6 +43,7 @@ pub enum BindError {
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) limits: SessionLimits,
+    pub(super) bare_newline: BareNewline,
     pub(super) command_timeout: Duration,
     pub(super) retry_window: Duration,
     pub(super) directory: Directory,
@@ -86,6 +87,7 @@ impl Server {
                 recipients: limits.recipients,
                 errors: limits.errors,
             },
+            bare_newline: limits.bare_newline,
             command_timeout: limits.command_timeout,
             retry_window: limits.retry_window,
             directory: Directory::new(config)?,

@@ -321,6 +321,8 @@ impl<'a> Session<'a> {
         }
         // RFC 2034, RFC 6152, RFC 3461, RFC 6531, RFC 3030.
         text.push_str("\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING");
+        // RFC 9422 §4.1: the one limit of this kind that there is.
+        let _ = write!(text, "\nLIMITS RCPTMAX={}", self.limits.recipients);
         text
     }
 

@@ -1,7 +1,7 @@
 //! What a client may not do, and what it gets for it.
 
 use super::support::{Peer, Relay};
-use relay::receive::Reason;
+use relay::{config::BareNewline, receive::Reason};
 use std::{fs, time::Duration};
 
 #[test]
@@ -28,6 +28,55 @@ fn a_message_without_end_is_given_up() {
     peer.expect("552 5.3.4 ");
     peer.expect_closed();
     assert!(relay.arrived().is_empty());
+}
+
+/// `bare_newline = "reject"`: what would be normalized is refused, and nothing else.
+#[test]
+fn bare_line_ends_are_refused_where_asked_for() {
+    let relay = Relay::with(|config| config.limits.bare_newline = BareNewline::Reject);
+    let mut peer = relay.greeted();
+    let refusal = "550 5.6.11 Error: bare <CR> or <LF> received";
+    for bad in ["a\nb", "a\n.\nb", "a\r.b", "a\r\0.b", "\n"] {
+        peer.begin_data();
+        peer.ask(&format!("{bad}\r\n.\r\n"), refusal);
+        peer.begin();
+        peer.ask(&format!("BDAT {} LAST\r\n{bad}", bad.len()), refusal);
+    }
+    for good in ["a\rb", "a\r\0b", "a\r\r\n"] {
+        peer.begin_data();
+        peer.ask(&format!("{good}\r\n.\r\n"), "250 ");
+        peer.begin();
+        peer.ask(&format!("BDAT {} LAST\r\n{good}", good.len()), "250 ");
+    }
+    assert_eq!(relay.arrived().len(), 6);
+    assert_eq!(relay.counters.rejected(Reason::BareNewline), 10);
+}
+
+/// RFC 5321 §6.3. A forward or two may bring a message back; more is a loop.
+#[test]
+fn a_loop_is_broken() {
+    let relay = Relay::start();
+    let mut peer = relay.greeted();
+    let own =
+        "Received: from a (b [192.0.2.1])\r\n\tby mx.test (relay) with ESMTP id 1;\r\n\tx\r\n";
+    let other = "Received: from a by b; x\r\n";
+    let cases = [
+        (own.repeat(2), "250 "),
+        (own.repeat(3), "554 5.4.6 Error: mail loop detected"),
+        (other.repeat(100), "250 "),
+        (other.repeat(101), "554 5.4.6 Error: too many hops"),
+    ];
+    for (header, reply) in cases {
+        peer.begin_data();
+        peer.ask(&format!("{header}\r\nx\r\n.\r\n"), reply);
+        peer.begin();
+        let (first, last) = header.split_at(70);
+        let size = first.len();
+        peer.ask(&format!("BDAT {size}\r\n{first}"), "250 ");
+        peer.ask(&format!("BDAT {} LAST\r\n{last}", last.len()), reply);
+    }
+    assert_eq!(relay.arrived().len(), 4);
+    assert_eq!(relay.counters.rejected(Reason::Loop), 4);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn corpus() -> Vec<(Vec<u8>, Vec<u8>)> {
         plain(b"\r\n".to_vec()),
         plain(binary),
         plain([vec![b'x'; 1_000_000], b"\r\n".to_vec()].concat()),
-        plain("Received: x\r\n".repeat(5000).into_bytes()),
+        plain("X-Long: x\r\n".repeat(5000).into_bytes()),
         (b".\r\n".to_vec(), b"..\r\n.\r\n".to_vec()),
         (
             b"...\r\na\r\n.b\r\n".to_vec(),
