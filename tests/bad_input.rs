@@ -51,11 +51,7 @@ impl Kept {
 }
 
 fn send(port: u16) -> std::io::Result<String> {
-    let mut client = Client::hello(port)?;
-    let id = client.send("alice@example.org", &[BOB], MESSAGE)?;
-    // Else the same message again would be taken for a retry after a lost 250.
-    client.quit()?;
-    Ok(id)
+    Client::deliver(port, "alice@example.org", &[BOB], MESSAGE)
 }
 
 #[track_caller]

@@ -20,11 +20,8 @@ use support::{
 };
 
 fn send(relay: &Relay, to: &str) -> String {
-    let mut client = Client::hello(relay.port()).unwrap();
     let message = format!("Subject: for {to}\r\n\r\ntext\r\n");
-    client
-        .send("alice@example.org", &[to], message.as_bytes())
-        .unwrap()
+    Client::deliver(relay.port(), "alice@example.org", &[to], message.as_bytes()).unwrap()
 }
 
 #[test]
