@@ -37,6 +37,37 @@ pub fn attack<S: Read + Write>(peer: &mut Peer<S>, sequence: &str, cut: usize) {
     peer.ask("NOOP\r\n", "250 2.0.0 Ok");
 }
 
+/// The same in two chunks that end at `cut`.
+pub fn attack_in_chunks<S: Read + Write>(peer: &mut Peer<S>, sequence: &str, cut: usize) {
+    peer.begin();
+    let content = format!("innocent{sequence}{SMUGGLED}");
+    let (first, second) = content.split_at(cut);
+    peer.send(format!("BDAT {}\r\n{first}", first.len()));
+    peer.send(format!("BDAT {} LAST\r\n{second}", second.len()));
+    peer.expect("250 2.0.0 Ok: ");
+    peer.expect("250 2.0.0 Ok: queued as ");
+    peer.ask("NOOP\r\n", "250 2.0.0 Ok");
+}
+
+#[test]
+fn one_message_in_chunks_never_two() {
+    let relay = Relay::start();
+    let mut peer = relay.greeted();
+    let mut sent = 0;
+    for sequence in SEQUENCES.iter().chain(&["\r\n.\r\n"]) {
+        for cut in 0..="innocent".len() + sequence.len() + SMUGGLED.len() {
+            attack_in_chunks(&mut peer, sequence, cut);
+            sent += 1;
+        }
+    }
+    let arrived = relay.arrived();
+    assert_eq!(arrived.len(), sent);
+    for (envelope, bytes) in arrived {
+        assert_eq!(envelope.reverse_path.as_str(), "alice@sender.test");
+        assert!(bytes.starts_with(b"innocent") && bytes.ends_with(b"evil\r\n.\r\n"));
+    }
+}
+
 #[test]
 fn one_message_never_two() {
     let relay = Relay::start();

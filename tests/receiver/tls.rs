@@ -1,7 +1,7 @@
 //! STARTTLS, implicit TLS, and what must not cross from one to the other.
 
 use super::{
-    smuggling::{SEQUENCES, attack},
+    smuggling::{SEQUENCES, attack, attack_in_chunks},
     support::{Peer, Relay},
 };
 use relay::mail::Protocol;
@@ -107,7 +107,8 @@ fn smuggling_under_tls() {
     for sequence in SEQUENCES {
         for cut in 0..="innocent".len() + sequence.len() + 1 {
             attack(&mut peer, sequence, cut);
-            sent += 1;
+            attack_in_chunks(&mut peer, sequence, cut);
+            sent += 2;
         }
     }
     assert_eq!(relay.arrived().len(), sent);
