@@ -4,7 +4,7 @@ use super::PATIENCE;
 use std::{
     io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -150,7 +150,8 @@ impl Drop for Scripted {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap()
+        // A test that fails while it waits poisons it, and must still be able to clean up.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
