@@ -1,7 +1,7 @@
 //! The keys of each table, and the known key that an unknown one is most like.
 
 pub(super) const ROOT: &[&str] = &[
-    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "control", "log",
+    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "bounce", "control", "log",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key"];
@@ -25,6 +25,7 @@ pub(super) const RELEASE: &[&str] = &[
     "in_doubt_after",
     "stop_after_refusals",
 ];
+pub(super) const BOUNCE: &[&str] = &["via"];
 pub(super) const CONTROL: &[&str] = &["socket"];
 pub(super) const LOG: &[&str] = &["syslog_name"];
 
@@ -38,6 +39,8 @@ const TABLES: &[(&str, &[&str])] = &[
     ("domain.", DOMAIN),
     ("domain.destination.", DESTINATION),
     ("release.", RELEASE),
+    ("bounce.", BOUNCE),
+    ("bounce.via.", DESTINATION),
     ("control.", CONTROL),
     ("log.", LOG),
 ];

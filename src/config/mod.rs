@@ -56,6 +56,8 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// How held mail is delivered.
     pub release: Release,
+    /// How reports about bounced mail leave; none: nothing can be bounced.
+    pub bounce: Option<Bounce>,
     /// The control socket.
     pub control: Control,
     /// The log.
@@ -274,6 +276,13 @@ pub struct Release {
     pub in_doubt_after: Duration,
     /// Deliveries refused for good in a row that pause the domain. Default 10.
     pub stop_after_refusals: usize,
+}
+
+/// `[bounce]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bounce {
+    /// The smarthost that takes reports to senders anywhere.
+    pub via: Destination,
 }
 
 /// `release.in_doubt`

@@ -1,8 +1,8 @@
 //! From the tables of the file to a [`Config`], with every check.
 
 use super::{
-    Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles, default,
-    domain,
+    Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles,
+    default, domain,
     entry::{Entry, Seen, quoted, shown},
     host, keys, paths,
     problems::Problems,
@@ -38,6 +38,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         limits: limits(&root),
         domains: domain::domains(&root, &base),
         release: release(&root),
+        bounce: bounce(&root),
         control: control(&root, &base),
         log: log(&root),
     };
@@ -176,6 +177,17 @@ fn release(root: &Section<'_>) -> Release {
         });
     }
     release
+}
+
+fn bounce(root: &Section<'_>) -> Option<Bounce> {
+    let section = root.section("bounce", keys::BOUNCE);
+    if !section.is_present() {
+        return None;
+    }
+    let needed = "where reports leave is needed: via = { host = \"...\" }";
+    Some(Bounce {
+        via: domain::destination(&section, "via", needed)?,
+    })
 }
 
 fn control(root: &Section<'_>, base: &Path) -> Control {

@@ -27,6 +27,10 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         write_domain(domain, out)?;
     }
     write_release(config, out)?;
+    if let Some(bounce) = &config.bounce {
+        writeln!(out, "\n[bounce]")?;
+        writeln!(out, "via = {}", destination(&bounce.via))?;
+    }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&config.control.socket))?;
     writeln!(out, "\n[log]")?;
@@ -67,13 +71,6 @@ fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
 }
 
 fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
-    let Destination {
-        host,
-        port,
-        protocol,
-        tls,
-        connections,
-    } = &domain.destination;
     let recipients = match &domain.recipients {
         Recipients::Any => "any".to_owned(),
         Recipients::File(file) => format!("file:{}", file.display()),
@@ -81,9 +78,19 @@ fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[domain]]")?;
     writeln!(out, "name = {}", quoted(&domain.name))?;
     writeln!(out, "recipients = {}", quoted(&recipients))?;
-    writeln!(
-        out,
-        "destination = {{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
+    writeln!(out, "destination = {}", destination(&domain.destination))
+}
+
+fn destination(destination: &Destination) -> String {
+    let Destination {
+        host,
+        port,
+        protocol,
+        tls,
+        connections,
+    } = destination;
+    format!(
+        "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
          connections = {connections} }}",
         quoted(host),
         protocol.word(),

@@ -61,6 +61,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 connections: 4,
             },
         }],
+        bounce: None,
         release: Release {
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_millis(100),
