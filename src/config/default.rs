@@ -2,7 +2,7 @@
 
 use super::{
     BareNewline, Control, DestinationProtocol, DestinationTls, InDoubtPolicy, Limits, Listen,
-    ListenTls, Log, Release, SpoolConfig, host,
+    ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
 };
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -54,6 +54,7 @@ impl Default for Limits {
 impl Default for Release {
     fn default() -> Self {
         Self {
+            order: ReleaseOrder::Mailbox,
             retry_min: 30 * SECOND,
             retry_max: 30 * MINUTE,
             in_doubt: InDoubtPolicy::Resend,

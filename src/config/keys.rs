@@ -19,6 +19,7 @@ pub(super) const LIMITS: &[&str] = &[
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
 pub(super) const DESTINATION: &[&str] = &["host", "port", "protocol", "tls", "connections"];
 pub(super) const RELEASE: &[&str] = &[
+    "order",
     "retry_min",
     "retry_max",
     "in_doubt",

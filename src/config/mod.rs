@@ -266,6 +266,8 @@ pub enum DestinationTls {
 /// `[release]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Release {
+    /// What waits for what. Default mailbox.
+    pub order: ReleaseOrder,
     /// First wait of a deferred mailbox; doubles up to `retry_max`. Default 30 s.
     pub retry_min: Duration,
     /// Longest wait. Default 30 min.
@@ -283,6 +285,15 @@ pub struct Release {
 pub struct Bounce {
     /// The smarthost that takes reports to senders anywhere.
     pub via: Destination,
+}
+
+/// `release.order`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReleaseOrder {
+    /// Each mailbox in arrival order, mailboxes in parallel.
+    Mailbox,
+    /// The whole domain in arrival order, one delivery after the other.
+    Strict,
 }
 
 /// `release.in_doubt`

@@ -151,6 +151,7 @@ fn release(root: &Section<'_>) -> Release {
     let section = root.section("release", keys::RELEASE);
     let default = Release::default();
     let release = Release {
+        order: section.word("order", default.order),
         retry_min: section.measure("retry_min", default.retry_min, &default::RETRY),
         retry_max: section.measure("retry_max", default.retry_max, &default::RETRY),
         in_doubt: section.word("in_doubt", default.in_doubt),

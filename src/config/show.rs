@@ -104,6 +104,7 @@ fn write_release(config: &Config, out: &mut String) -> fmt::Result {
     let retry_max = format_duration(release.retry_max);
     let in_doubt_after = format_duration(release.in_doubt_after);
     writeln!(out, "\n[release]")?;
+    writeln!(out, "order = \"{}\"", release.order.word())?;
     writeln!(out, "retry_min = \"{retry_min}\"")?;
     writeln!(out, "retry_max = \"{retry_max}\"")?;
     writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;

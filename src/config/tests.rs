@@ -62,6 +62,7 @@ fn a_minimal_file_has_every_default() {
     let release = Release {
         retry_min: Duration::from_secs(30),
         retry_max: Duration::from_secs(1800),
+        order: ReleaseOrder::Mailbox,
         in_doubt: InDoubtPolicy::Resend,
         in_doubt_after: Duration::from_secs(300),
         stop_after_refusals: 10,

@@ -1,6 +1,8 @@
 //! The values that are words, in both directions.
 
-use super::{BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls};
+use super::{
+    BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls, ReleaseOrder,
+};
 
 /// A type whose values are written as one word each.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -57,6 +59,11 @@ impl Word for DestinationTls {
 impl Word for InDoubtPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("resend", Self::Resend), ("park", Self::Park)];
+}
+
+impl Word for ReleaseOrder {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("mailbox", Self::Mailbox), ("strict", Self::Strict)];
 }
 
 impl Word for BareNewline {

@@ -138,7 +138,9 @@ impl Releaser {
             }
             Change::Requeued { domain, lane } => {
                 if let Some(running) = self.running().get(&domain) {
-                    running.notices.requeued(lane);
+                    running
+                        .notices
+                        .requeued(self.config.release.order.lane(lane));
                 }
             }
         }
