@@ -1,6 +1,6 @@
 //! The values that are words, in both directions.
 
-use super::{BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls};
+use super::{BareNewline, DestinationProtocol, DestinationTls, ImapTls, InDoubtPolicy, ListenTls};
 
 /// A type whose values are written as one word each.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -62,4 +62,12 @@ impl Word for InDoubtPolicy {
 impl Word for BareNewline {
     const WORDS: &'static [(&'static str, Self)] =
         &[("normalize", Self::Normalize), ("reject", Self::Reject)];
+}
+
+impl Word for ImapTls {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("implicit", Self::Implicit),
+        ("starttls", Self::Starttls),
+        ("none", Self::None),
+    ];
 }

@@ -74,6 +74,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         log: Log {
             syslog_name: "test".into(),
         },
+        mover: None,
     }
 }
 
