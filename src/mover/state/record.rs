@@ -32,7 +32,7 @@ pub struct MessageRecord {
     pub size: u64,
     /// As the source says it; empty where it says none.
     pub internal_date: String,
-    /// As the source had them last.
+    /// As the target was given them last.
     pub flags: Vec<String>,
     /// What became of it.
     pub outcome: Outcome,
