@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod keys;
 mod measure;
+mod mover;
 mod paths;
 mod problems;
 mod read;
@@ -24,6 +25,7 @@ mod words;
 mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
+pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
 
 use crate::mail::Address;
 use problems::Problems;
@@ -62,6 +64,8 @@ pub struct Config {
     pub control: Control,
     /// The log.
     pub log: Log,
+    /// The copying of mailboxes, where it is wanted.
+    pub mover: Option<Mover>,
 }
 
 impl Config {

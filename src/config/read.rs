@@ -4,7 +4,7 @@ use super::{
     Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles,
     default, domain,
     entry::{Entry, Seen, quoted, shown},
-    host, keys, paths,
+    host, keys, mover, paths,
     problems::Problems,
     section::Section,
     units::format_duration,
@@ -41,6 +41,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         bounce: bounce(&root),
         control: control(&root, &base),
         log: log(&root),
+        mover: mover::mover(&root, &base),
     };
     problems.is_empty().then_some(config)
 }

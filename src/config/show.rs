@@ -1,7 +1,7 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, Domain, Listen, Recipients,
+    Config, Destination, Domain, ImapServer, Listen, Mover, Recipients,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -34,7 +34,11 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&config.control.socket))?;
     writeln!(out, "\n[log]")?;
-    writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))
+    writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))?;
+    config
+        .mover
+        .as_ref()
+        .map_or(Ok(()), |mover| write_mover(mover, out))
 }
 
 fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
@@ -110,6 +114,40 @@ fn write_release(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;
     writeln!(out, "in_doubt_after = \"{in_doubt_after}\"")?;
     writeln!(out, "stop_after_refusals = {}", release.stop_after_refusals)
+}
+
+fn write_mover(mover: &Mover, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[mover]")?;
+    writeln!(out, "accounts = {}", path(&mover.accounts))?;
+    writeln!(out, "source = {}", imap_server(&mover.source))?;
+    writeln!(out, "target = {}", imap_server(&mover.target))?;
+    writeln!(out, "parallel = {}", mover.parallel)?;
+    writeln!(out, "settle = \"{}\"", format_duration(mover.settle))?;
+    let exclude: Vec<_> = mover.exclude.iter().map(|folder| quoted(folder)).collect();
+    writeln!(out, "exclude = [{}]", exclude.join(", "))?;
+    for rule in &mover.rename {
+        writeln!(out, "\n[[mover.rename]]")?;
+        writeln!(out, "from = {}", quoted(&rule.from))?;
+        writeln!(out, "to = {}", quoted(&rule.to))?;
+    }
+    Ok(())
+}
+
+/// With the name of the password's file, not the password.
+fn imap_server(server: &ImapServer) -> String {
+    let admin = server.admin.as_ref();
+    let user = admin.map_or("", |admin| &*admin.user);
+    let file = admin.map_or_else(|| quoted(""), |admin| path(&admin.password_file));
+    let ca = server.ca.as_deref().map_or_else(|| quoted(""), path);
+    format!(
+        "{{ host = {}, port = {}, tls = \"{}\", admin_user = {}, admin_password_file = {file}, \
+         ca = {ca}, pin = {} }}",
+        quoted(&server.host),
+        server.port,
+        server.tls.word(),
+        quoted(user),
+        quoted(server.pin.as_deref().unwrap_or("")),
+    )
 }
 
 fn path(path: &Path) -> String {

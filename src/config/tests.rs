@@ -129,7 +129,12 @@ fn the_sample_file_documents_the_defaults() {
 #[test]
 fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let text = fs::read_to_string(sample()).unwrap();
-    let mut full = with("[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n").unwrap();
+    let mut full = with(
+        "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n[mover]\n\
+         source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
+         [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
+    )
+    .unwrap();
     full.hostname = "hold.example.net".into();
     let mut at = 0;
     for line in full.to_toml().lines().filter(|line| !line.is_empty()) {

@@ -1,7 +1,8 @@
 //! The values that are words, in both directions.
 
 use super::{
-    BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls, ReleaseOrder,
+    BareNewline, DestinationProtocol, DestinationTls, ImapTls, InDoubtPolicy, ListenTls,
+    ReleaseOrder,
 };
 
 /// A type whose values are written as one word each.
@@ -69,4 +70,12 @@ impl Word for ReleaseOrder {
 impl Word for BareNewline {
     const WORDS: &'static [(&'static str, Self)] =
         &[("normalize", Self::Normalize), ("reject", Self::Reject)];
+}
+
+impl Word for ImapTls {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("implicit", Self::Implicit),
+        ("starttls", Self::Starttls),
+        ("none", Self::None),
+    ];
 }

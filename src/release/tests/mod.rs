@@ -76,6 +76,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         log: Log {
             syslog_name: "test".into(),
         },
+        mover: None,
     }
 }
 
