@@ -49,6 +49,12 @@ const TABLE: &[Row] = &[
         may_use: &["config"],
         never: &["tokio", ROCKSDB],
     },
+    // A client on its own, whoever calls it.
+    Row {
+        module: "imap",
+        may_use: &[],
+        never: &[ROCKSDB],
+    },
     // Neither SMTP nor the network nor who reads it.
     Row {
         module: "spool",
