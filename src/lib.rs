@@ -20,6 +20,8 @@ pub mod imap;
 pub mod log;
 pub mod mail;
 pub mod manual;
+#[cfg(feature = "engine")]
+pub mod mover;
 pub mod net;
 pub mod receive;
 pub mod release;
