@@ -15,21 +15,24 @@
 
 mod append;
 mod code;
+mod cursor;
 mod endpoint;
 mod error;
 mod folder;
+mod frame;
 mod message;
 mod name;
+mod response;
 mod session;
 mod uid_set;
 
 pub use append::AppendWay;
 pub use code::Code;
-pub use session::connect;
 pub use endpoint::{Endpoint, Limits, Login, Tls, Trust};
 pub use error::Error;
 pub use folder::{Folder, Namespace, Namespaces, Quota, Selected, SpecialUse, Status};
 pub use message::{Append, Appended, BodySink, BodySource, Fetched, Flag, Meta, Whole};
 pub use name::Name;
+pub use session::connect;
 pub use session::{Capabilities, Session};
 pub use uid_set::UidSet;

@@ -189,7 +189,17 @@ mod tests {
         assert_eq!(set.len(), 6);
         assert_eq!(set.iter().collect::<Vec<_>>(), [1, 2, 5, 6, 7, 9]);
         assert!(set.contains(6) && !set.contains(8) && !set.contains(3) && !set.contains(10));
-        for wrong in ["", "*", "1:*", "0", "1,,2", "+1", "-1", "1:2:3", "4294967296"] {
+        for wrong in [
+            "",
+            "*",
+            "1:*",
+            "0",
+            "1,,2",
+            "+1",
+            "-1",
+            "1:2:3",
+            "4294967296",
+        ] {
             assert_eq!(UidSet::parse(wrong.as_bytes()), None, "{wrong}");
         }
         assert_eq!(UidSet::range(u32::MAX, u32::MAX).len(), 1);
