@@ -83,7 +83,9 @@ impl Body {
 }
 
 fn message_id(head: &[u8]) -> Option<String> {
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end);
     let mut field = None;
     for line in lines.by_ref() {
         if line.is_empty() {
@@ -315,7 +317,11 @@ mod tests {
             assert!(again == *message);
         }
         let in_files = reads.iter().map(|r| matches!(r.body, Body::File { .. }));
-        let in_files: Vec<usize> = (0..).zip(in_files).filter(|(_, f)| *f).map(|(n, _)| n).collect();
+        let in_files: Vec<usize> = (0..)
+            .zip(in_files)
+            .filter(|(_, f)| *f)
+            .map(|(n, _)| n)
+            .collect();
         assert_eq!(in_files, [0, 10, 11]);
     }
 

@@ -3,9 +3,17 @@
 
 use super::At;
 
+const ACCOUNT: u8 = b'a';
 const FOLDER: u8 = b'f';
 const MESSAGE: u8 = b'm';
 const NOTE: u8 = b'n';
+
+/// The key of an account's record.
+pub fn account_key(account: &str) -> Vec<u8> {
+    let mut key = vec![ACCOUNT];
+    key.extend_from_slice(account.as_bytes());
+    key
+}
 
 /// The key of a folder's record.
 pub fn folder_key(at: At<'_>) -> Vec<u8> {

@@ -14,11 +14,12 @@
 mod key;
 mod record;
 
-pub use record::{FolderRecord, MessageRecord, NoteKind, NoteRecord, Outcome};
+pub use record::{AccountRecord, FolderRecord, MessageRecord, NoteKind, NoteRecord, Outcome};
 
+use crate::imap::UidSet;
 use key::{
-    account_notes, account_prefix, after, folder_and_uid, folder_key, message_key, message_prefix,
-    note_key, note_prefix, uid_of,
+    account_key, account_notes, account_prefix, after, folder_and_uid, folder_key, message_key,
+    message_prefix, note_key, note_prefix, uid_of,
 };
 use rocksdb::{DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
 use rustix::fs::{FlockOperation, flock};
@@ -104,6 +105,24 @@ impl State {
         Ok(Self { db, _lock: lock })
     }
 
+    /// What is known of an account.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn account(&self, account: &str) -> Result<AccountRecord, StateError> {
+        Ok(self.read(&account_key(account))?.unwrap_or_default())
+    }
+
+    /// Notes an account.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn put_account(&self, account: &str, record: &AccountRecord) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        batch.put(account_key(account), record::encode(record)?);
+        self.write(batch, Durability::Buffered)
+    }
+
     /// What is known of a folder.
     ///
     /// # Errors
@@ -162,6 +181,21 @@ impl State {
             visit(uid, record::decode(|| key::shown(key), value)?);
             Ok(())
         })
+    }
+
+    /// The messages of a folder of which it is known what became of them: all but those that
+    /// are only intended.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn settled(&self, at: At<'_>) -> Result<UidSet, StateError> {
+        let mut uids = UidSet::new();
+        self.messages(at, |uid, record| {
+            if !matches!(record.outcome, Outcome::Intended { .. }) {
+                uids.insert(uid);
+            }
+        })?;
+        Ok(uids)
     }
 
     /// Begins the map of a folder anew: its messages and notes are forgotten, since their

@@ -27,6 +27,13 @@ pub struct FolderRecord {
     pub match_below: Option<u32>,
 }
 
+/// An account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// The latest INTERNALDATE at the source, in seconds since 1970.
+    pub newest_s: Option<i64>,
+}
+
 /// What a person should know of a message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NoteRecord {
