@@ -459,7 +459,7 @@ mod tests {
         state.begin(INBOX, &folder(12)).unwrap();
         let mut uids = Vec::new();
         state.messages(INBOX, |uid, _| uids.push(uid)).unwrap();
-        assert_eq!(uids, []);
+        assert!(uids.is_empty());
         assert_eq!(state.folder(INBOX).unwrap(), Some(folder(12)));
         assert!(state.message(beside, 1).unwrap().is_some());
     }
