@@ -15,6 +15,7 @@
 
 mod append;
 mod code;
+mod connect;
 mod cursor;
 mod endpoint;
 mod error;
@@ -24,15 +25,18 @@ mod message;
 mod name;
 mod response;
 mod session;
+mod tap;
+mod tls;
 mod uid_set;
+mod wire;
 
 pub use append::AppendWay;
 pub use code::Code;
+pub use connect::connect;
 pub use endpoint::{Endpoint, Limits, Login, Tls, Trust};
 pub use error::Error;
 pub use folder::{Folder, Namespace, Namespaces, Quota, Selected, SpecialUse, Status};
 pub use message::{Append, Appended, BodySink, BodySource, Fetched, Flag, Meta, Whole};
 pub use name::Name;
-pub use session::connect;
 pub use session::{Capabilities, Session};
 pub use uid_set::UidSet;

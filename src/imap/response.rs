@@ -367,8 +367,9 @@ fn vanished(cursor: &mut Cursor<'_>) -> Result<Untagged, Odd> {
 }
 
 fn quota(cursor: &mut Cursor<'_>) -> Result<Untagged, Odd> {
-    cursor.space()?;
     // The root's name may be empty and without quotes on some servers.
+    cursor.space()?;
+    cursor.spaces();
     if cursor.peek() != Some(b'(') {
         cursor.astring()?;
         cursor.spaces();

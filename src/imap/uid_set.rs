@@ -97,6 +97,18 @@ impl UidSet {
             .is_some_and(|range| uid <= range.1)
     }
 
+    /// Those from first to last, both included.
+    #[must_use]
+    pub fn within(&self, first: u32, last: u32) -> Self {
+        let ranges = self
+            .ranges
+            .iter()
+            .map(|range| (range.0.max(first), range.1.min(last)));
+        Self {
+            ranges: ranges.filter(|range| range.0 <= range.1).collect(),
+        }
+    }
+
     /// The UIDs, rising.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.ranges.iter().flat_map(|(first, last)| *first..=*last)
@@ -203,6 +215,8 @@ mod tests {
             assert_eq!(UidSet::parse(wrong.as_bytes()), None, "{wrong}");
         }
         assert_eq!(UidSet::range(u32::MAX, u32::MAX).len(), 1);
+        assert_eq!(set.within(2, 6).to_string(), "2,5:6");
+        assert!(set.within(3, 4).is_empty());
     }
 
     #[test]
