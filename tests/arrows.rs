@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["config"],
+        may_use: &["config", "imap"],
         never: &[ROCKSDB],
     },
     // Commands, `serve` among them, which wires the rest together.
@@ -95,7 +95,7 @@ const TABLE: &[Row] = &[
         module: "cli",
         may_use: &[
             "mail", "smtp", "config", "log", "spool", "net", "receive", "release", "control",
-            "mover",
+            "imap", "mover",
         ],
         never: &[ROCKSDB],
     },

@@ -74,14 +74,28 @@ impl AccountReport {
     pub fn failures(&self) -> u64 {
         self.failed.len() as u64 + u64::from(self.stopped.is_some())
     }
+
+    /// Messages that the source has in these folders.
+    pub(super) fn messages_of(pairs: &[Pair]) -> u64 {
+        pairs.iter().map(messages).sum()
+    }
 }
 
 /// Why it does not go on now.
-enum Stop {
+pub(super) enum Stop {
     /// Not in this pass.
     Account(String),
     /// After a wait, with new connections.
     Again { why: String, wait: Option<Duration> },
+}
+
+impl Stop {
+    /// In words.
+    pub(super) fn why(self) -> String {
+        match self {
+            Self::Account(why) | Self::Again { why, .. } => why,
+        }
+    }
 }
 
 impl From<StateError> for Stop {
@@ -182,8 +196,7 @@ impl Mover {
         let (pairs, left) = self.list(&mut source, &mut target).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
-        let messages = |pair: &Pair| pair.standing().map_or(0, |at| u64::from(at.messages));
-        report.messages = pairs.iter().map(messages).sum();
+        report.messages = AccountReport::messages_of(&pairs);
         report.folders = pairs.len() as u64;
         meter.expect(report.messages);
         let mut passed = 0;
@@ -211,7 +224,7 @@ impl Mover {
         Ok(())
     }
 
-    async fn connect(&self, account: &Account) -> Result<(Session, Session), Stop> {
+    pub(super) async fn connect(&self, account: &Account) -> Result<(Session, Session), Stop> {
         let source = self.source.login(&account.source);
         let target = self.target.login(&account.target);
         let (source, target) = tokio::join!(
@@ -331,7 +344,12 @@ async fn make(pair: &Pair, target: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn renamed(pairs: &[Pair]) -> Vec<(String, String)> {
+fn messages(pair: &Pair) -> u64 {
+    pair.standing().map_or(0, |at| u64::from(at.messages))
+}
+
+/// Those that have another name at the target, with it.
+pub(super) fn renamed(pairs: &[Pair]) -> Vec<(String, String)> {
     let noted = pairs
         .iter()
         .filter(|pair| (pair.mapped.notes.iter()).any(|note| !matches!(note, Note::Undecodable)));

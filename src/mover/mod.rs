@@ -8,6 +8,7 @@
 //! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
 //!   flags the target takes; `matching`: what the target had already; `converge`: whether a
 //!   pass was the last one.
+//! - `preview`: what copying would do, without doing it.
 //! - `copy`: messages into a folder, each exactly once whatever is lost on the way; `body`:
 //!   their bytes in little memory; `hash`: how a message is known again at the other server;
 //!   `date`: INTERNALDATE.
@@ -31,6 +32,7 @@ pub mod matching;
 pub mod meter;
 pub mod pass;
 pub mod plan;
+pub mod preview;
 pub mod run;
 pub mod source;
 pub mod state;
