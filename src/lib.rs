@@ -27,3 +27,4 @@ pub mod receive;
 pub mod release;
 pub mod smtp;
 pub mod spool;
+pub mod web;

@@ -90,12 +90,18 @@ const TABLE: &[Row] = &[
         may_use: &["config", "imap"],
         never: &[ROCKSDB],
     },
+    // The same calls for a browser, and the figures of all parts.
+    Row {
+        module: "web",
+        may_use: &["config", "spool", "receive", "release", "control"],
+        never: &[ROCKSDB],
+    },
     // Commands, `serve` among them, which wires the rest together.
     Row {
         module: "cli",
         may_use: &[
             "mail", "smtp", "config", "log", "spool", "net", "receive", "release", "control",
-            "imap", "mover",
+            "imap", "web", "mover",
         ],
         never: &[ROCKSDB],
     },

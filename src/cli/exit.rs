@@ -109,6 +109,7 @@ fn of_kind(kind: ErrorKind) -> Code {
         | ErrorKind::NoBody
         | ErrorKind::Damaged => Code::Data,
         ErrorKind::TryAgain => Code::TryAgain,
+        ErrorKind::NotLoggedIn | ErrorKind::NotAllowed => Code::Permission,
         // The daemon is of another version than this command.
         ErrorKind::NoSuchCall | ErrorKind::InUse => Code::Unavailable,
         ErrorKind::Io => Code::Io,

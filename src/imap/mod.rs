@@ -30,6 +30,9 @@ mod tls;
 mod uid_set;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use append::AppendWay;
 pub use code::Code;
 pub use connect::connect;
