@@ -1,4 +1,5 @@
-//! MAIL, RCPT and DATA: in one flight where the destination allows it.
+//! MAIL, RCPT and DATA: in one flight where the destination allows it. With BDAT the
+//! message follows without an invitation, in the same flight if it is short.
 
 use super::{
     connection::Connection,
@@ -11,6 +12,8 @@ use std::time::Duration;
 pub(super) struct Commands {
     pub mail: String,
     pub rcpts: Vec<String>,
+    /// Whether DATA asks for the message; with BDAT nothing does.
+    pub data: bool,
 }
 
 /// How the envelope fared.
@@ -48,15 +51,33 @@ impl Commands {
     /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
     /// at before the message is sent.
     async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
+        let reset = self.take_off(connection).await?;
+        self.answers(connection, reset).await
+    }
+
+    /// Sends the flight, and tells whether a RSET leads it.
+    pub async fn take_off(&self, connection: &mut Connection) -> Result<bool, Failure> {
         let timeouts = connection.timeouts;
         let reset = std::mem::replace(&mut connection.needs_reset, true);
         let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
         flight.push_str(&self.mail);
         self.rcpts.iter().for_each(|line| flight.push_str(line));
-        flight.push_str("DATA\r\n");
+        if self.data {
+            flight.push_str("DATA\r\n");
+        }
         connection
             .send(Phase::Mail, timeouts.mail, flight.as_bytes())
             .await?;
+        Ok(reset)
+    }
+
+    /// Reads the replies to the flight.
+    pub async fn answers(
+        &self,
+        connection: &mut Connection,
+        reset: bool,
+    ) -> Result<Said, Failure> {
+        let timeouts = connection.timeouts;
         let mut replies = Replies::new(connection);
         if reset {
             replies.next(Phase::Mail, timeouts.mail).await?;
@@ -66,9 +87,15 @@ impl Commands {
         for _ in &self.rcpts {
             rcpts.push(replies.next(Phase::Rcpt, timeouts.rcpt).await?);
         }
-        let data = replies.next(Phase::Data, timeouts.data).await?;
+        let data = match self.data {
+            true => Some(replies.next(Phase::Data, timeouts.data).await?),
+            false => None,
+        };
         let mut said = Said::new(connection, &mail, &rcpts);
-        said.data(connection, data);
+        match data {
+            Some(data) => said.data(connection, data),
+            None => said.uninvited(),
+        }
         Ok(said)
     }
 
@@ -91,7 +118,9 @@ impl Commands {
             rcpts.push(last.clone());
         }
         let mut said = Said::new(connection, &mail, &rcpts);
-        if said.fates.iter().any(Option::is_none) && !said.closing {
+        if !self.data {
+            said.uninvited();
+        } else if said.fates.iter().any(Option::is_none) && !said.closing {
             let data = connection
                 .command(Phase::Data, timeouts.data, "DATA\r\n")
                 .await?;
@@ -150,6 +179,11 @@ impl Said {
             lone_go_ahead: false,
             closing: mail.code == 421 || rcpts.iter().any(|reply| reply.code == 421),
         }
+    }
+
+    /// With BDAT the message goes as soon as somebody takes it.
+    fn uninvited(&mut self) {
+        self.go_ahead = !self.closing && self.fates.iter().any(Option::is_none);
     }
 
     fn data(&mut self, connection: &Connection, data: Reply) {

@@ -19,6 +19,7 @@
 
 pub mod commands;
 pub mod connection;
+mod chunk;
 mod content;
 pub mod deliver;
 mod envelope;

@@ -202,6 +202,10 @@ impl<'a> Session<'a> {
                 "DATA" if self.to.is_empty() => "554 5.5.1 no valid recipients\r\n",
                 "DATA" => "354 go ahead\r\n",
                 "QUIT" => "221 bye\r\n",
+                "BDAT" => {
+                    self.chunk(stream, &line).await?;
+                    continue;
+                }
                 _ => "250 2.0.0 Ok\r\n",
             };
             let said = self
@@ -219,6 +223,31 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// BDAT with LAST: consumed before anything is said, as RFC 3030 §4.2 wants.
+    async fn chunk<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        line: &str,
+    ) -> Option<()> {
+        let size: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(line.ends_with(" LAST"), "{line}");
+        while self.unread.len() < size {
+            let mut piece = [0; 16 * 1024];
+            let count = stream.read(&mut piece).await.ok()?;
+            if count == 0 {
+                return None;
+            }
+            self.unread.extend_from_slice(&piece[..count]);
+        }
+        let data = self.unread.drain(..size).collect();
+        if self.to.is_empty() {
+            let usual = "503 5.5.1 no valid recipients\r\n";
+            let moment = Moment::Dot { to: None };
+            return self.act(stream, moment, usual).await.map(|_| ());
+        }
+        self.take(stream, data).await
+    }
+
     async fn message<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Option<()> {
         let mut wire = self.read_until(stream, b"\n").await?;
         while wire != b".\r\n" && !wire.ends_with(b"\r\n.\r\n") {
@@ -226,6 +255,14 @@ impl<'a> Session<'a> {
         }
         wire.truncate(wire.len() - 3);
         let data = unstuffed(&wire);
+        self.take(stream, data).await
+    }
+
+    async fn take<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        data: Vec<u8>,
+    ) -> Option<()> {
         let to = std::mem::take(&mut self.to);
         let groups: Vec<Vec<String>> = match self.lmtp {
             true => to.into_iter().map(|to| vec![to]).collect(),
