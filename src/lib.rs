@@ -19,6 +19,8 @@ pub mod control;
 pub mod log;
 pub mod mail;
 pub mod manual;
+#[cfg(feature = "engine")]
+pub mod mover;
 pub mod net;
 pub mod receive;
 pub mod release;

@@ -1,4 +1,4 @@
-//! What `retry`, `park` and `drop` share: ids in, decided deliveries out.
+//! What `retry`, `park`, `drop` and `bounce` share: ids in, decided deliveries out.
 
 use super::{Context, client::Client, human};
 use crate::control::{Decided, Decision, Ids, view::MessageView};
@@ -40,7 +40,7 @@ pub async fn run(
     Ok(())
 }
 
-fn print(context: &Context, message: &MessageView) -> anyhow::Result<()> {
+pub(super) fn print(context: &Context, message: &MessageView) -> anyhow::Result<()> {
     for recipient in &message.recipients {
         let line = format!(
             "{}:{} is {}",

@@ -94,6 +94,7 @@ fn of_kind(kind: ErrorKind) -> Code {
         ErrorKind::UnknownDomain
         | ErrorKind::UnknownMessage
         | ErrorKind::UnknownDelivery
+        | ErrorKind::NoWayOut
         | ErrorKind::Conflict
         | ErrorKind::NoBody
         | ErrorKind::Damaged => Code::Data,

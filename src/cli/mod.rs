@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. A command prints to standard output what it
 //! was asked for, and to standard error everything else: questions, progress, failures.
 
+mod bounce;
 mod client;
 mod config;
 mod decide;
@@ -88,6 +89,8 @@ enum Command {
     Park(park::Arguments),
     /// Give deliveries up for good.
     Drop(drop::Arguments),
+    /// Give deliveries up for good, and report it to their senders (RFC 3464).
+    Bounce(bounce::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -151,6 +154,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Retry(arguments) => retry::run(context, arguments).await,
             Command::Park(arguments) => park::run(context, arguments).await,
             Command::Drop(arguments) => drop::run(context, arguments).await,
+            Command::Bounce(arguments) => bounce::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }
@@ -201,7 +205,7 @@ mod arguments {
     fn a_wrong_command_line_is_64() {
         for line in [
             "relay",
-            "relay bounce 01KAR6Q8ZJ5V",
+            "relay bounce",
             "relay list --state hold",
             "relay list --format csv",
             "relay show nothing",

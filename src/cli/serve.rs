@@ -11,7 +11,8 @@ mod purge;
 use super::{Context, Exit, exit::Code};
 use crate::{
     config::Config,
-    spool::{Spool, rocks::RocksSpool},
+    mail::REPORTS_DOMAIN,
+    spool::{Cause, DomainCommand, Phase, Spool, rocks::RocksSpool},
 };
 use clap::Args;
 use parts::Parts;
@@ -51,6 +52,9 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let names = config.domains.iter().map(|domain| domain.name.clone());
     spool.add_domains(names.collect()).await?;
+    if config.bounce.is_some() {
+        forward_reports(&**spool).await?;
+    }
     let mut parts = Parts::start(config, spool).await?;
     greet(config, &parts);
     let ended = tokio::select! {
@@ -74,6 +78,22 @@ async fn serve(
             Err(Exit::new(Code::Internal, text).into())
         }
     }
+}
+
+/// Makes the account of reports known, and lets them leave as soon as they are made. What
+/// an operator has ordered for it since its first start stays.
+async fn forward_reports(spool: &dyn Spool) -> anyhow::Result<()> {
+    let name = REPORTS_DOMAIN.to_owned();
+    spool.add_domains(vec![name.clone()]).await?;
+    if spool.domain_events(name.clone()).await?.is_empty() {
+        let command = DomainCommand::Release {
+            to: None,
+            then: Phase::Forward,
+        };
+        let cause = Cause::Policy("reports leave at once".into());
+        spool.command(name, command, cause).await?;
+    }
+    Ok(())
 }
 
 /// Tells where everything is; a test or script learns from it which ports were taken.

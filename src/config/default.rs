@@ -2,7 +2,7 @@
 
 use super::{
     BareNewline, Control, DestinationProtocol, DestinationTls, InDoubtPolicy, Limits, Listen,
-    ListenTls, Log, Release, SpoolConfig, host,
+    ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
 };
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -54,6 +54,7 @@ impl Default for Limits {
 impl Default for Release {
     fn default() -> Self {
         Self {
+            order: ReleaseOrder::Mailbox,
             retry_min: 30 * SECOND,
             retry_max: 30 * MINUTE,
             in_doubt: InDoubtPolicy::Resend,
@@ -94,6 +95,17 @@ pub(super) const TLS: DestinationTls = DestinationTls::Opportunistic;
 /// `domain.destination.connections`
 pub(super) const DESTINATION_CONNECTIONS: usize = 20;
 
+/// `mover.accounts`
+pub(super) const ACCOUNTS: &str = "/etc/relay/accounts.csv";
+/// `mover.parallel`
+pub(super) const PARALLEL: usize = 4;
+/// `mover.settle`
+pub(super) const SETTLE: Duration = Duration::from_secs(600);
+/// `mover.source.port` with implicit TLS
+pub(super) const IMAPS_PORT: u16 = 993;
+/// `mover.source.port` without
+pub(super) const IMAP_PORT: u16 = 143;
+
 /// The smallest and the largest value that is taken, both included.
 pub(super) struct Bounds<T> {
     pub(super) min: T,
@@ -128,3 +140,6 @@ pub(super) const IN_DOUBT_AFTER: Bounds<Duration> =
 pub(super) const REFUSALS: Bounds<usize> = Bounds::new(1, 1_000_000);
 pub(super) const TO_DESTINATION: Bounds<usize> = Bounds::new(1, 1000);
 pub(super) const DESTINATION_PORT: Bounds<u16> = Bounds::new(1, u16::MAX);
+pub(super) const ACCOUNTS_AT_ONCE: Bounds<usize> = Bounds::new(1, 1000);
+pub(super) const SETTLING: Bounds<Duration> =
+    Bounds::new(Duration::ZERO, Duration::from_secs(30 * 86_400));

@@ -6,8 +6,11 @@ use super::{
     host, keys, paths,
     section::Section,
 };
+use crate::mail::REPORTS_DOMAIN;
 use std::path::Path;
 
+const DESTINATION_NEEDED: &str =
+    "where the mail is released to is needed: destination = { host = \"...\" }";
 const NEEDED: &str = "at least one [[domain]] with name and destination is needed";
 
 /// All domains that are sound; about every other a problem was noted.
@@ -20,7 +23,7 @@ pub(super) fn domains(root: &Section<'_>, base: &Path) -> Vec<Domain> {
     let domains = sections.iter().flatten().filter_map(|section| {
         let name = domain_name(section, &mut seen);
         let recipients = recipients(section, base);
-        let destination = destination(section);
+        let destination = destination(section, "destination", DESTINATION_NEEDED);
         Some(Domain {
             name: name?,
             recipients: recipients?,
@@ -34,6 +37,9 @@ fn domain_name(section: &Section<'_>, seen: &mut Seen<String>) -> Option<String>
     let entry = section.required("name", "the domain's name is needed")?;
     let text = entry.text()?;
     match host::name(text) {
+        Ok(name) if name == REPORTS_DOMAIN => entry.invalid(format!(
+            "{name} is the account of relay's own reports, and no domain that can receive mail"
+        )),
         Ok(name) => seen.first(&entry, name.clone()).then_some(name),
         Err(why) => entry.invalid(quoted(text, why)),
     }
@@ -55,10 +61,14 @@ fn recipients(section: &Section<'_>, base: &Path) -> Option<Recipients> {
     }
 }
 
-fn destination(domain: &Section<'_>) -> Option<Destination> {
-    let needed = "where the mail is released to is needed: destination = { host = \"...\" }";
-    domain.required("destination", needed)?;
-    let section = domain.section("destination", keys::DESTINATION);
+/// The table of a server to send to, which must be under `key`.
+pub(super) fn destination(
+    parent: &Section<'_>,
+    key: &str,
+    needed: &'static str,
+) -> Option<Destination> {
+    parent.required(key, needed)?;
+    let section = parent.section(key, keys::DESTINATION);
     if !section.is_present() {
         return None;
     }

@@ -1,7 +1,8 @@
 //! The keys of each table, and the known key that an unknown one is most like.
 
 pub(super) const ROOT: &[&str] = &[
-    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "control", "log",
+    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "bounce", "control",
+    "log", "mover",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key"];
@@ -19,14 +20,29 @@ pub(super) const LIMITS: &[&str] = &[
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
 pub(super) const DESTINATION: &[&str] = &["host", "port", "protocol", "tls", "connections"];
 pub(super) const RELEASE: &[&str] = &[
+    "order",
     "retry_min",
     "retry_max",
     "in_doubt",
     "in_doubt_after",
     "stop_after_refusals",
 ];
+pub(super) const BOUNCE: &[&str] = &["via"];
 pub(super) const CONTROL: &[&str] = &["socket"];
 pub(super) const LOG: &[&str] = &["syslog_name"];
+pub(super) const MOVER: &[&str] = &[
+    "accounts", "source", "target", "parallel", "settle", "exclude", "rename",
+];
+pub(super) const IMAP: &[&str] = &[
+    "host",
+    "port",
+    "tls",
+    "admin_user",
+    "admin_password_file",
+    "ca",
+    "pin",
+];
+pub(super) const RENAME: &[&str] = &["from", "to"];
 
 /// Every table with the name that stands before its keys.
 const TABLES: &[(&str, &[&str])] = &[
@@ -38,8 +54,13 @@ const TABLES: &[(&str, &[&str])] = &[
     ("domain.", DOMAIN),
     ("domain.destination.", DESTINATION),
     ("release.", RELEASE),
+    ("bounce.", BOUNCE),
+    ("bounce.via.", DESTINATION),
     ("control.", CONTROL),
     ("log.", LOG),
+    ("mover.", MOVER),
+    ("mover.source.", IMAP),
+    ("mover.rename.", RENAME),
 ];
 
 /// The key of this table that `unknown` was probably meant to be; else the same key, or
@@ -109,7 +130,7 @@ mod tests {
                 "{unknown}"
             );
         }
-        assert_eq!(nearest("mover", ROOT), None);
+        assert_eq!(nearest("zebra", ROOT), None);
         assert_eq!(nearest(&"x".repeat(100_000), ROOT), None);
     }
 }

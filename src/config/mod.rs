@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod keys;
 mod measure;
+mod mover;
 mod paths;
 mod problems;
 mod read;
@@ -24,6 +25,7 @@ mod words;
 mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
+pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
 
 use crate::mail::Address;
 use problems::Problems;
@@ -56,10 +58,14 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// How held mail is delivered.
     pub release: Release,
+    /// How reports about bounced mail leave; none: nothing can be bounced.
+    pub bounce: Option<Bounce>,
     /// The control socket.
     pub control: Control,
     /// The log.
     pub log: Log,
+    /// The copying of mailboxes, where it is wanted.
+    pub mover: Option<Mover>,
 }
 
 impl Config {
@@ -264,6 +270,8 @@ pub enum DestinationTls {
 /// `[release]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Release {
+    /// What waits for what. Default mailbox.
+    pub order: ReleaseOrder,
     /// First wait of a deferred mailbox; doubles up to `retry_max`. Default 30 s.
     pub retry_min: Duration,
     /// Longest wait. Default 30 min.
@@ -274,6 +282,22 @@ pub struct Release {
     pub in_doubt_after: Duration,
     /// Deliveries refused for good in a row that pause the domain. Default 10.
     pub stop_after_refusals: usize,
+}
+
+/// `[bounce]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bounce {
+    /// The smarthost that takes reports to senders anywhere.
+    pub via: Destination,
+}
+
+/// `release.order`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReleaseOrder {
+    /// Each mailbox in arrival order, mailboxes in parallel.
+    Mailbox,
+    /// The whole domain in arrival order, one delivery after the other.
+    Strict,
 }
 
 /// `release.in_doubt`

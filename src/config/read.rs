@@ -1,10 +1,10 @@
 //! From the tables of the file to a [`Config`], with every check.
 
 use super::{
-    Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles, default,
-    domain,
+    Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles,
+    default, domain,
     entry::{Entry, Seen, quoted, shown},
-    host, keys, paths,
+    host, keys, mover, paths,
     problems::Problems,
     section::Section,
     units::format_duration,
@@ -38,8 +38,10 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         limits: limits(&root),
         domains: domain::domains(&root, &base),
         release: release(&root),
+        bounce: bounce(&root),
         control: control(&root, &base),
         log: log(&root),
+        mover: mover::mover(&root, &base),
     };
     problems.is_empty().then_some(config)
 }
@@ -150,6 +152,7 @@ fn release(root: &Section<'_>) -> Release {
     let section = root.section("release", keys::RELEASE);
     let default = Release::default();
     let release = Release {
+        order: section.word("order", default.order),
         retry_min: section.measure("retry_min", default.retry_min, &default::RETRY),
         retry_max: section.measure("retry_max", default.retry_max, &default::RETRY),
         in_doubt: section.word("in_doubt", default.in_doubt),
@@ -176,6 +179,17 @@ fn release(root: &Section<'_>) -> Release {
         });
     }
     release
+}
+
+fn bounce(root: &Section<'_>) -> Option<Bounce> {
+    let section = root.section("bounce", keys::BOUNCE);
+    if !section.is_present() {
+        return None;
+    }
+    let needed = "where reports leave is needed: via = { host = \"...\" }";
+    Some(Bounce {
+        via: domain::destination(&section, "via", needed)?,
+    })
 }
 
 fn control(root: &Section<'_>, base: &Path) -> Control {

@@ -1,7 +1,7 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, Domain, Listen, Recipients,
+    Config, Destination, Domain, ImapServer, Listen, Mover, Recipients,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -27,10 +27,18 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         write_domain(domain, out)?;
     }
     write_release(config, out)?;
+    if let Some(bounce) = &config.bounce {
+        writeln!(out, "\n[bounce]")?;
+        writeln!(out, "via = {}", destination(&bounce.via))?;
+    }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&config.control.socket))?;
     writeln!(out, "\n[log]")?;
-    writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))
+    writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))?;
+    config
+        .mover
+        .as_ref()
+        .map_or(Ok(()), |mover| write_mover(mover, out))
 }
 
 fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
@@ -67,13 +75,6 @@ fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
 }
 
 fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
-    let Destination {
-        host,
-        port,
-        protocol,
-        tls,
-        connections,
-    } = &domain.destination;
     let recipients = match &domain.recipients {
         Recipients::Any => "any".to_owned(),
         Recipients::File(file) => format!("file:{}", file.display()),
@@ -81,9 +82,19 @@ fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[domain]]")?;
     writeln!(out, "name = {}", quoted(&domain.name))?;
     writeln!(out, "recipients = {}", quoted(&recipients))?;
-    writeln!(
-        out,
-        "destination = {{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
+    writeln!(out, "destination = {}", destination(&domain.destination))
+}
+
+fn destination(destination: &Destination) -> String {
+    let Destination {
+        host,
+        port,
+        protocol,
+        tls,
+        connections,
+    } = destination;
+    format!(
+        "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
          connections = {connections} }}",
         quoted(host),
         protocol.word(),
@@ -97,11 +108,46 @@ fn write_release(config: &Config, out: &mut String) -> fmt::Result {
     let retry_max = format_duration(release.retry_max);
     let in_doubt_after = format_duration(release.in_doubt_after);
     writeln!(out, "\n[release]")?;
+    writeln!(out, "order = \"{}\"", release.order.word())?;
     writeln!(out, "retry_min = \"{retry_min}\"")?;
     writeln!(out, "retry_max = \"{retry_max}\"")?;
     writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;
     writeln!(out, "in_doubt_after = \"{in_doubt_after}\"")?;
     writeln!(out, "stop_after_refusals = {}", release.stop_after_refusals)
+}
+
+fn write_mover(mover: &Mover, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[mover]")?;
+    writeln!(out, "accounts = {}", path(&mover.accounts))?;
+    writeln!(out, "source = {}", imap_server(&mover.source))?;
+    writeln!(out, "target = {}", imap_server(&mover.target))?;
+    writeln!(out, "parallel = {}", mover.parallel)?;
+    writeln!(out, "settle = \"{}\"", format_duration(mover.settle))?;
+    let exclude: Vec<_> = mover.exclude.iter().map(|folder| quoted(folder)).collect();
+    writeln!(out, "exclude = [{}]", exclude.join(", "))?;
+    for rule in &mover.rename {
+        writeln!(out, "\n[[mover.rename]]")?;
+        writeln!(out, "from = {}", quoted(&rule.from))?;
+        writeln!(out, "to = {}", quoted(&rule.to))?;
+    }
+    Ok(())
+}
+
+/// With the name of the password's file, not the password.
+fn imap_server(server: &ImapServer) -> String {
+    let admin = server.admin.as_ref();
+    let user = admin.map_or("", |admin| &*admin.user);
+    let file = admin.map_or_else(|| quoted(""), |admin| path(&admin.password_file));
+    let ca = server.ca.as_deref().map_or_else(|| quoted(""), path);
+    format!(
+        "{{ host = {}, port = {}, tls = \"{}\", admin_user = {}, admin_password_file = {file}, \
+         ca = {ca}, pin = {} }}",
+        quoted(&server.host),
+        server.port,
+        server.tls.word(),
+        quoted(user),
+        quoted(server.pin.as_deref().unwrap_or("")),
+    )
 }
 
 fn path(path: &Path) -> String {

@@ -62,6 +62,7 @@ fn a_minimal_file_has_every_default() {
     let release = Release {
         retry_min: Duration::from_secs(30),
         retry_max: Duration::from_secs(1800),
+        order: ReleaseOrder::Mailbox,
         in_doubt: InDoubtPolicy::Resend,
         in_doubt_after: Duration::from_secs(300),
         stop_after_refusals: 10,
@@ -128,7 +129,12 @@ fn the_sample_file_documents_the_defaults() {
 #[test]
 fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let text = fs::read_to_string(sample()).unwrap();
-    let mut full = with("[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n").unwrap();
+    let mut full = with(
+        "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n[mover]\n\
+         source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
+         [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
+    )
+    .unwrap();
     full.hostname = "hold.example.net".into();
     let mut at = 0;
     for line in full.to_toml().lines().filter(|line| !line.is_empty()) {

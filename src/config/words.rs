@@ -1,6 +1,9 @@
 //! The values that are words, in both directions.
 
-use super::{BareNewline, DestinationProtocol, DestinationTls, InDoubtPolicy, ListenTls};
+use super::{
+    BareNewline, DestinationProtocol, DestinationTls, ImapTls, InDoubtPolicy, ListenTls,
+    ReleaseOrder,
+};
 
 /// A type whose values are written as one word each.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -59,7 +62,20 @@ impl Word for InDoubtPolicy {
         &[("resend", Self::Resend), ("park", Self::Park)];
 }
 
+impl Word for ReleaseOrder {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("mailbox", Self::Mailbox), ("strict", Self::Strict)];
+}
+
 impl Word for BareNewline {
     const WORDS: &'static [(&'static str, Self)] =
         &[("normalize", Self::Normalize), ("reject", Self::Reject)];
+}
+
+impl Word for ImapTls {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("implicit", Self::Implicit),
+        ("starttls", Self::Starttls),
+        ("none", Self::None),
+    ];
 }

@@ -1,6 +1,7 @@
 //! The calls of the control socket; `control`'s own page lists them.
 
 use super::{
+    bounce::{self, Bounced},
     decision::{self, Decided, Decision, Ids},
     error::{ApiError, ErrorKind},
     filter::Filter,
@@ -45,6 +46,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/deliveries/retry", post(retry))
         .route("/v1/deliveries/park", post(park))
         .route("/v1/deliveries/drop", post(drop))
+        .route("/v1/deliveries/bounce", post(bounce))
         .route("/v1/fsck", get(fsck))
         .route("/v1/fsck/repair", post(repair))
         .fallback(no_such_call)
@@ -194,6 +196,13 @@ async fn park(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
 
 async fn drop(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
     decide(&state, Decision::Drop, &body).await
+}
+
+async fn bounce(State(shared): State<Shared>, body: Bytes) -> Answered<Json<Bounced>> {
+    let ids: Ids = parse(&body)?;
+    let reporter = shared.reporter.as_deref();
+    let bounced = bounce::bounce(&*shared.spool, reporter, &ids, now_ms()).await?;
+    Ok(Json(bounced))
 }
 
 async fn decide(shared: &Shared, decision: Decision, body: &[u8]) -> Answered<Json<Decided>> {

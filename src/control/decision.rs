@@ -25,6 +25,8 @@ pub enum Decision {
     Park,
     /// Give up.
     Drop,
+    /// Give up, and report it to the sender.
+    Bounce,
 }
 
 /// The body of `POST /v1/deliveries/...`.
@@ -51,6 +53,7 @@ impl Decision {
             Self::Retry => "retry",
             Self::Park => "park",
             Self::Drop => "drop",
+            Self::Bounce => "bounce",
         }
     }
 
@@ -59,6 +62,7 @@ impl Decision {
             Self::Retry => Step::Retry,
             Self::Park => Step::Park,
             Self::Drop => Step::Drop,
+            Self::Bounce => Step::Bounce,
         }
     }
 
@@ -71,7 +75,7 @@ impl Decision {
                 Standing::Deferred { .. } | Standing::InDoubt { .. } | Standing::Parked
             ),
             (Self::Park, standing) => standing.holds_lane(),
-            (Self::Drop, standing) => !standing.is_final(),
+            (Self::Drop | Self::Bounce, standing) => !standing.is_final(),
         };
         allowed && !delivery.attempting
     }
@@ -88,19 +92,41 @@ pub async fn decide(
     ids: &Ids,
     now_ms: u64,
 ) -> Result<Decided, ApiError> {
+    let meant = meant(spool, decision, ids).await?;
+    let transitions = transitions(&meant, decision, now_ms);
+    spool.advance(transitions).await?;
+    Ok(Decided {
+        messages: views(spool, &meant).await?,
+    })
+}
+
+/// The places of the recipients that are meant, by message.
+pub(super) type Meant = BTreeMap<QueueId, BTreeSet<u32>>;
+
+/// What the ids stand for.
+pub(super) async fn meant(
+    spool: &dyn Spool,
+    decision: Decision,
+    ids: &Ids,
+) -> Result<Meant, ApiError> {
     if ids.ids.is_empty() || ids.ids.len() > IDS_MAX {
         return Err(ApiError::bad_request(format!(
             "`ids` must hold 1 to {IDS_MAX} ids, and holds {}",
             ids.ids.len()
         )));
     }
-    let mut meant: BTreeMap<QueueId, BTreeSet<u32>> = BTreeMap::new();
+    let mut meant = Meant::new();
     for id in &ids.ids {
         for delivery in resolve(spool, decision, id).await? {
             let recipients = meant.entry(delivery.message).or_default();
             recipients.insert(delivery.recipient);
         }
     }
+    Ok(meant)
+}
+
+/// The steps of a decision.
+pub(super) fn transitions(meant: &Meant, decision: Decision, now_ms: u64) -> Vec<Transition> {
     let transitions = meant.iter().flat_map(|(&message, recipients)| {
         recipients.iter().map(move |&recipient| Transition {
             delivery: DeliveryId { message, recipient },
@@ -110,9 +136,13 @@ pub async fn decide(
             at_ms: now_ms,
         })
     });
-    spool.advance(transitions.collect()).await?;
+    transitions.collect()
+}
+
+/// The messages concerned, with the deliveries that are meant as they are now.
+pub(super) async fn views(spool: &dyn Spool, meant: &Meant) -> Result<Vec<MessageView>, ApiError> {
     let mut messages = Vec::with_capacity(meant.len());
-    for (id, recipients) in meant {
+    for (&id, recipients) in meant {
         let Some(message) = spool.message(id).await? else {
             continue;
         };
@@ -120,7 +150,7 @@ pub async fn decide(
         deliveries.retain(|delivery| recipients.contains(&delivery.id.recipient));
         messages.push(MessageView::of(&message, &deliveries));
     }
-    Ok(Decided { messages })
+    Ok(messages)
 }
 
 /// The deliveries that an id stands for; never none.

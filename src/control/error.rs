@@ -23,6 +23,8 @@ pub enum ErrorKind {
     UnknownDelivery,
     /// The delivery's state does not allow the step (409).
     Conflict,
+    /// There is no `[bounce]` in the configuration, so no report could leave (409).
+    NoWayOut,
     /// The message's bytes were removed after their retention (410).
     NoBody,
     /// The spool is full, failed or closing: try again later (503).
@@ -84,7 +86,7 @@ impl ErrorKind {
             | Self::UnknownDomain
             | Self::UnknownMessage
             | Self::UnknownDelivery => StatusCode::NOT_FOUND,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::NoWayOut => StatusCode::CONFLICT,
             Self::NoBody => StatusCode::GONE,
             Self::TryAgain | Self::InUse => StatusCode::SERVICE_UNAVAILABLE,
             Self::Damaged | Self::Io => StatusCode::INTERNAL_SERVER_ERROR,

@@ -27,6 +27,7 @@
 //! | `POST /v1/deliveries/retry` | sends (again); body [`Ids`], answer [`Decided`] |
 //! | `POST /v1/deliveries/park` | keeps for a person; likewise |
 //! | `POST /v1/deliveries/drop` | gives up, without asking again; likewise |
+//! | `POST /v1/deliveries/bounce` | gives up, and reports to the sender (RFC 3464), without asking again; body [`Ids`], answer [`Bounced`] |
 //! | `GET /v1/fsck` | [`FsckView`](view::FsckView): a full recount with all digests; takes its time |
 //! | `POST /v1/fsck/repair` | [`RepairView`](view::RepairView): puts right what can be |
 //!
@@ -45,6 +46,7 @@
 //! Below `/v1`, calls and members are added, never renamed or removed.
 
 mod api;
+mod bounce;
 mod decision;
 mod error;
 mod filter;
@@ -59,6 +61,7 @@ mod speed;
 mod stream;
 pub mod view;
 
+pub use bounce::{BOUNCES_MAX, Bounced, Reported};
 pub use decision::{Decided, Decision, IDS_MAX, Ids, decide};
 pub use error::{ApiError, ErrorKind};
 pub use filter::{Filter, FilterError, StateFilter};

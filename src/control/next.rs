@@ -1,6 +1,7 @@
 //! The next step of a domain, in words: what a nervous operator should do now.
 
 use super::view::ReleaseView;
+use crate::mail::REPORTS_DOMAIN;
 use crate::spool::{DomainStatus, Phase};
 
 /// After this much silence the MX record has left every cache and every sender's queue:
@@ -49,6 +50,9 @@ fn releasing(status: &DomainStatus, release: Option<&ReleaseView>) -> String {
 
 fn forwarding(status: &DomainStatus, now_ms: u64) -> String {
     let name = &status.name;
+    if name == REPORTS_DOMAIN && status.ledger.parked.count + status.ledger.in_doubt.count == 0 {
+        return "reports about bounced mail leave by [bounce] via".into();
+    }
     for (count, state) in [
         (status.ledger.parked.count, "parked"),
         (status.ledger.in_doubt.count, "in_doubt"),

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub spool: Arc<dyn Spool>,
     pub live: LiveRelease,
     pub speeds: Arc<Speeds>,
+    /// In whose name reports are made; nothing when they could not leave.
+    pub reporter: Option<Arc<str>>,
 }
 
 /// A bound control socket.
@@ -57,12 +59,20 @@ impl Server {
             spool,
             live,
             speeds: Arc::default(),
+            reporter: None,
         };
         Ok(Self {
             listener,
             socket,
             shared,
         })
+    }
+
+    /// The same that can bounce: reports are made in the name of this host, and leave.
+    #[must_use]
+    pub fn with_reporter(mut self, hostname: &str) -> Self {
+        self.shared.reporter = Some(hostname.into());
+        self
     }
 
     /// Answers until `shutdown`, then finishes what is under way, for three seconds at

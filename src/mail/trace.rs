@@ -56,7 +56,7 @@ fn printable(helo: &str) -> String {
 }
 
 /// RFC 5322 §3.3, in UTC.
-fn date(unix_ms: u64) -> String {
+pub(super) fn date(unix_ms: u64) -> String {
     let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()

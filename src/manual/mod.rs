@@ -9,6 +9,9 @@ pub mod durability {}
 #[doc = include_str!("admission.md")]
 pub mod admission {}
 
+#[doc = include_str!("bounce.md")]
+pub mod bounce {}
+
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 

@@ -37,6 +37,7 @@ mod runner;
 mod settle;
 mod status;
 pub mod stream;
+mod strict;
 mod supervisor;
 pub mod target;
 #[cfg(all(test, feature = "engine"))]

@@ -167,12 +167,16 @@ impl Runner {
             return;
         };
         let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
+        let order = self.shared.rules.order;
         self.loading = Some(Box::pin(async move {
             let limit = load.limit;
             let rows = match load.rows {
-                Rows::Scan { after } => spool.unfinished(domain, after, limit).await,
+                Rows::Scan { after } => {
+                    let rows = spool.unfinished(domain, after, limit).await;
+                    rows.map(|rows| order.rows(rows))
+                }
                 Rows::Lane { lane, after, until } => {
-                    spool.lane(domain, lane, after, until, limit).await
+                    order.page(&*spool, domain, lane, after, until, limit).await
                 }
             };
             (load, rows)

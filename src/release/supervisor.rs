@@ -13,7 +13,8 @@ use super::{
     tls::{TlsClients, TlsError},
 };
 use crate::{
-    config::Config,
+    config::{Config, Destination},
+    mail::REPORTS_DOMAIN,
     spool::{Change, Phase, Spool},
 };
 use std::{
@@ -137,7 +138,9 @@ impl Releaser {
             }
             Change::Requeued { domain, lane } => {
                 if let Some(running) = self.running().get(&domain) {
-                    running.notices.requeued(lane);
+                    running
+                        .notices
+                        .requeued(self.config.release.order.lane(lane));
                 }
             }
         }
@@ -155,12 +158,19 @@ impl Releaser {
         if status.phase == Phase::Hold || status.paused.is_some() {
             return None;
         }
-        let configured = self.config.domains.iter().find(|d| d.name == domain);
-        let target = Target::new(configured.map(|d| &d.destination), status.to.as_deref());
+        let target = Target::new(self.configured(domain), status.to.as_deref());
         if target.is_none() {
             tracing::error!("{domain}: there is no destination to release it to");
         }
         target
+    }
+
+    fn configured(&self, domain: &str) -> Option<&Destination> {
+        if domain == REPORTS_DOMAIN {
+            return self.config.bounce.as_ref().map(|bounce| &bounce.via);
+        }
+        let found = self.config.domains.iter().find(|d| d.name == domain);
+        found.map(|found| &found.destination)
     }
 
     /// Starts a runner, or stops the one that should not run, or not to there. A domain

@@ -76,6 +76,18 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError::Conflict`] names the first delivery that a step does not fit.
     fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>>;
 
+    /// Takes steps as [`Spool::advance`] does, and stores the reports about them as mail
+    /// of [`REPORTS_DOMAIN`](crate::mail::REPORTS_DOMAIN), in one write: neither is there
+    /// without the other. Returns the reports' queue ids, in their order.
+    ///
+    /// # Errors
+    /// As [`Spool::advance`]; [`SpoolError::UnknownDomain`] when that domain was not added.
+    fn bounce(
+        &self,
+        transitions: Vec<Transition>,
+        reports: Vec<Report>,
+    ) -> Answer<'_, Vec<QueueId>>;
+
     /// A message's record, or nothing when there is none.
     fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>>;
 

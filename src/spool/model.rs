@@ -198,6 +198,15 @@ pub struct Transition {
     pub at_ms: u64,
 }
 
+/// A report to a sender about deliveries that were bounced; a message of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// From the null sender, to the sender of what was bounced.
+    pub envelope: Envelope,
+    /// Its bytes; in memory, so they should be few.
+    pub bytes: Vec<u8>,
+}
+
 /// The steps, and from where they may be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {

@@ -36,7 +36,10 @@ impl Parts {
         let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
-        let control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
+        let mut control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
+        if config.bounce.is_some() {
+            control = control.with_reporter(&config.hostname);
+        }
         let receiver = receive::Server::bind(config, spool.clone()).await?;
         let protocols = config.listen.iter().map(|listen| match listen.tls {
             ListenTls::None | ListenTls::Starttls => "smtp",

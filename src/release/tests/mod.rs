@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{
         Config, Control, Destination, DestinationProtocol, DestinationTls, Domain, InDoubtPolicy,
-        Limits, Log, Recipients, Release, SpoolConfig,
+        Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
     },
     mail::{Envelope, QueueId},
     spool::{Cause, DomainCommand, DomainStatus, Event, Ledger, Phase, Spool, rocks::RocksSpool},
@@ -61,9 +61,11 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 connections: 4,
             },
         }],
+        bounce: None,
         release: Release {
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_millis(100),
+            order: ReleaseOrder::Mailbox,
             in_doubt: InDoubtPolicy::Resend,
             in_doubt_after: Duration::from_millis(20),
             stop_after_refusals: 10,
@@ -74,6 +76,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         log: Log {
             syslog_name: "test".into(),
         },
+        mover: None,
     }
 }
 

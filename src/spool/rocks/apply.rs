@@ -9,10 +9,10 @@ use super::{
     store::Walk,
 };
 use crate::{
-    mail::{DeliveryId, QueueId},
+    mail::{DeliveryId, Digest, QueueId, REPORTS_DOMAIN},
     spool::{
-        Cause, Change, DomainCommand, DomainStatus, Phase, Receipt, SpoolError, Standing, Step,
-        Transition,
+        Cause, Change, DomainCommand, DomainStatus, Phase, Receipt, Report, SpoolError, Standing,
+        Step, Transition,
     },
 };
 use std::collections::{BTreeSet, HashSet};
@@ -30,6 +30,7 @@ impl Committer {
             digest,
             bytes,
             once,
+            account,
         } = accept;
         if let Some(once) = once
             && let Some(first) = self.repeated(turn, once)?
@@ -38,7 +39,10 @@ impl Committer {
         }
         let mut domains = Vec::with_capacity(envelope.recipients.len());
         for recipient in &envelope.recipients {
-            let name = recipient.address.domain();
+            let name = match account {
+                Some(account) => account.to_owned(),
+                None => recipient.address.domain(),
+            };
             let number = self.books.number(&name);
             domains.push(number.ok_or(SpoolError::UnknownDomain(name))?);
         }
@@ -162,6 +166,34 @@ impl Committer {
             }
         }
         Ok(finished)
+    }
+
+    /// Steps, and the reports about them, which are mail like any other but for their
+    /// account.
+    pub(super) fn bounce(
+        &mut self,
+        turn: &mut Turn,
+        steps: Vec<Transition>,
+        reports: Vec<Report>,
+    ) -> Result<Vec<QueueId>, SpoolError> {
+        // Asked first, since from the first step on nothing may fail any more.
+        if !reports.is_empty() && self.books.number(REPORTS_DOMAIN).is_none() {
+            return Err(SpoolError::UnknownDomain(REPORTS_DOMAIN.into()));
+        }
+        self.advance(turn, steps)?;
+        let mut ids = Vec::with_capacity(reports.len());
+        for Report { envelope, bytes } in reports {
+            let accept = Accept {
+                envelope,
+                size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                digest: Digest::of(&bytes),
+                bytes: Bytes::Memory(bytes),
+                once: None,
+                account: Some(REPORTS_DOMAIN),
+            };
+            ids.push(self.accept(turn, accept)?.id());
+        }
+        Ok(ids)
     }
 
     fn end_attempt(&mut self, turn: &mut Turn, id: DeliveryId) {

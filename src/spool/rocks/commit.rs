@@ -249,6 +249,13 @@ impl Committer {
             Request::Advance(steps, reply) => {
                 carry_out(turn, reply, |turn| self.advance(turn, steps))
             }
+            Request::Bounce {
+                transitions,
+                reports,
+                reply,
+            } => {
+                carry_out(turn, reply, |turn| self.bounce(turn, transitions, reports));
+            }
             Request::AddDomains(names, reply) => {
                 carry_out(turn, reply, |_| self.add_domains(&names))
             }
@@ -381,6 +388,7 @@ fn refuse(request: Request, error: SpoolError) {
     match request {
         Request::Accept(_, reply) => drop(reply.send(Err(error))),
         Request::Advance(_, reply) => drop(reply.send(Err(error))),
+        Request::Bounce { reply, .. } => drop(reply.send(Err(error))),
         Request::AddDomains(_, reply) | Request::Close(reply) => drop(reply.send(Err(error))),
         Request::Command { reply, .. } => drop(reply.send(Err(error))),
         Request::Purge { reply, .. } => drop(reply.send(Err(error))),

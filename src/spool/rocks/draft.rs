@@ -158,6 +158,7 @@ impl RocksDraft {
                 digest,
                 bytes,
                 once,
+                account: None,
             })
             .await
     }

@@ -34,7 +34,7 @@ mod watermark;
 
 use super::{
     Answer, Body, Cause, Change, Delivery, DomainCommand, DomainEvent, DomainStatus, Draft, Event,
-    Phase, Recount, Spool, SpoolError, Step, StoredMessage, Transition, Unfinished,
+    Phase, Recount, Report, Spool, SpoolError, Step, StoredMessage, Transition, Unfinished,
 };
 use crate::{
     config::SpoolConfig,
@@ -297,6 +297,18 @@ impl Spool for RocksSpool {
 
     fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>> {
         self.ask(|reply| Request::Advance(transitions, reply))
+    }
+
+    fn bounce(
+        &self,
+        transitions: Vec<Transition>,
+        reports: Vec<Report>,
+    ) -> Answer<'_, Vec<QueueId>> {
+        self.ask(|reply| Request::Bounce {
+            transitions,
+            reports,
+            reply,
+        })
     }
 
     fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>> {

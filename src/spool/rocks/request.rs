@@ -3,7 +3,7 @@
 use super::{draft::BodyFile, unconfirmed::Fingerprint};
 use crate::{
     mail::{Digest, Envelope, QueueId},
-    spool::{Cause, DomainCommand, DomainStatus, Receipt, SpoolError, Transition},
+    spool::{Cause, DomainCommand, DomainStatus, Receipt, Report, SpoolError, Transition},
 };
 use tokio::sync::oneshot;
 
@@ -16,6 +16,15 @@ pub enum Request {
     Accept(Box<Accept>, Reply<Receipt>),
     /// Steps of deliveries, all or none.
     Advance(Vec<Transition>, Reply<Vec<QueueId>>),
+    /// Steps of deliveries and the reports about them, all or none.
+    Bounce {
+        /// The steps.
+        transitions: Vec<Transition>,
+        /// The reports.
+        reports: Vec<Report>,
+        /// Their queue ids.
+        reply: Reply<Vec<QueueId>>,
+    },
     /// Domains to know.
     AddDomains(Vec<String>, Reply<()>),
     /// An operator's order.
@@ -56,6 +65,8 @@ pub struct Accept {
     pub bytes: Bytes,
     /// Whether it is to be kept once if it comes again.
     pub once: Option<Once>,
+    /// In whose account it is; nothing for that of each recipient's domain.
+    pub account: Option<&'static str>,
 }
 
 /// How a message is recognized that is sent again because its 250 was lost.

@@ -1,6 +1,7 @@
 //! The engine against its promises: what was acknowledged is there after reopening, in
 //! order and whole; counters are what a recount says; damage is noticed.
 
+mod bounced;
 mod repeated;
 
 use super::*;

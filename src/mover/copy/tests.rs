@@ -1,0 +1,281 @@
+//! Exactly once, against a server that loses connections before and after what it does.
+
+use super::*;
+use crate::mover::hash::identity;
+use proptest::prelude::*;
+
+const INBOX: At<'static> = At {
+    account: "bob",
+    folder: b"INBOX",
+};
+
+/// What happens to the next call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Well,
+    /// The connection is lost before anything is done.
+    Before,
+    /// It is done, and the reply is lost.
+    After,
+    /// Over quota.
+    NotNow,
+}
+
+/// A folder at a server.
+struct Server {
+    messages: Vec<(u32, Vec<u8>)>,
+    uidplus: bool,
+    fates: VecDeque<Fate>,
+}
+
+impl Server {
+    fn new(uidplus: bool, fates: Vec<Fate>) -> Self {
+        // Somebody else's mail is there before, of the same bytes as one of ours.
+        Self {
+            messages: vec![(1, body(0))],
+            uidplus,
+            fates: fates.into(),
+        }
+    }
+
+    fn next(&self) -> u32 {
+        self.messages.last().map_or(1, |(uid, _)| uid + 1)
+    }
+
+    fn fate(&mut self) -> Fate {
+        self.fates.pop_front().unwrap_or(Fate::Well)
+    }
+}
+
+fn lost() -> Failure {
+    Failure::Lost {
+        detail: "reset".into(),
+    }
+}
+
+/// A body that the server refuses.
+const POISON: u8 = 9;
+
+impl Target for Server {
+    async fn uidnext(&mut self) -> Result<u32, Failure> {
+        Ok(self.next())
+    }
+
+    async fn append(&mut self, batch: &[Message]) -> Result<Vec<Option<u32>>, Failure> {
+        let fate = self.fate();
+        match fate {
+            Fate::Before => return Err(lost()),
+            Fate::NotNow => {
+                return Err(Failure::NotNow {
+                    reply: "over quota".into(),
+                });
+            }
+            _ => {}
+        }
+        if batch.iter().any(|message| message.bytes == body(POISON)) {
+            return Err(Failure::Refused {
+                reply: "8bit header".into(),
+            });
+        }
+        let mut uids = Vec::new();
+        for message in batch {
+            let uid = self.next();
+            // As servers store it.
+            let stored = String::from_utf8(message.bytes.clone()).unwrap();
+            self.messages
+                .push((uid, stored.replace('\n', "\r\n").into_bytes()));
+            uids.push(self.uidplus.then_some(uid));
+        }
+        if fate == Fate::After {
+            return Err(lost());
+        }
+        Ok(uids)
+    }
+
+    async fn since(&mut self, from: u32) -> Result<Vec<Found>, Failure> {
+        if self.fate() == Fate::Before {
+            return Err(lost());
+        }
+        let found = self.messages.iter().filter(|(uid, _)| *uid >= from);
+        let found = found.map(|(uid, bytes)| Found {
+            uid: *uid,
+            identity: identity(bytes),
+        });
+        Ok(found.collect())
+    }
+}
+
+fn body(kind: u8) -> Vec<u8> {
+    format!("Subject: {kind}\n\nx\n").into_bytes()
+}
+
+fn message(uid: u32, kind: u8) -> Message {
+    Message {
+        uid,
+        identity: identity(&body(kind)),
+        internal_date: String::new(),
+        flags: Vec::new(),
+        bytes: body(kind),
+    }
+}
+
+/// A run of the program: what is in doubt first, then the rest, until something fails.
+async fn run(
+    state: &State,
+    server: &mut Server,
+    source: &[Message],
+    batch: usize,
+) -> Result<(), CopyError> {
+    let recovered = recover(state, INBOX, server).await?;
+    let todo: Vec<Message> = source
+        .iter()
+        .filter(|message| {
+            recovered.missing.contains(&message.uid)
+                || state.message(INBOX, message.uid).unwrap().is_none()
+        })
+        .cloned()
+        .collect();
+    for batch in todo.chunks(batch) {
+        append(state, INBOX, server, batch.to_vec()).await?;
+    }
+    Ok(())
+}
+
+/// Runs until nothing fails, with a new process each time, and gives what arrived.
+fn all_runs(source: &[u8], uidplus: bool, fates: Vec<Fate>, batch: usize) -> (Vec<u8>, State) {
+    let directory = tempfile::tempdir().unwrap();
+    let source: Vec<Message> = (1..)
+        .zip(source)
+        .map(|(uid, kind)| message(uid, *kind))
+        .collect();
+    let mut server = Server::new(uidplus, fates);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    loop {
+        let state = State::open(directory.path()).unwrap();
+        if runtime
+            .block_on(run(&state, &mut server, &source, batch))
+            .is_ok()
+        {
+            let arrived = server.messages.iter().skip(1).map(|(_, bytes)| {
+                let text = String::from_utf8_lossy(bytes);
+                text["Subject: ".len()..][..1].parse().unwrap()
+            });
+            return (arrived.collect(), state);
+        }
+    }
+}
+
+#[test]
+fn a_lost_reply_is_found_and_not_sent_again() {
+    let fates = vec![Fate::After, Fate::Well];
+    let (arrived, state) = all_runs(&[1, 2, 3], false, fates, 10);
+    assert_eq!(arrived, [1, 2, 3]);
+    let copied = state.message(INBOX, 2).unwrap().unwrap().outcome;
+    assert_eq!(
+        copied,
+        Outcome::Copied {
+            target_uid: Some(3)
+        }
+    );
+}
+
+#[test]
+fn what_was_not_done_is_sent_again() {
+    for fate in [Fate::Before, Fate::NotNow] {
+        let (arrived, _) = all_runs(&[1, 2], true, vec![fate], 10);
+        assert_eq!(arrived, [1, 2], "{fate:?}");
+    }
+}
+
+#[test]
+fn the_message_that_is_refused_is_named_and_the_others_go() {
+    let (arrived, state) = all_runs(&[1, 2, POISON, 3, POISON, 4], true, Vec::new(), 10);
+    assert_eq!(arrived, [1, 2, 3, 4]);
+    let refused = |uid| state.message(INBOX, uid).unwrap().unwrap().outcome;
+    let outcome = Outcome::Refused {
+        reply: "8bit header".into(),
+    };
+    assert_eq!((refused(3), refused(5)), (outcome.clone(), outcome));
+}
+
+#[test]
+fn mail_of_the_same_bytes_that_was_there_before_is_not_taken_for_ours() {
+    for fate in [Fate::Before, Fate::After] {
+        let (arrived, _) = all_runs(&[0, 0], false, vec![fate], 1);
+        assert_eq!(arrived, [0, 0], "{fate:?}");
+    }
+}
+
+#[test]
+fn other_uids_at_the_source_send_nothing_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::open(directory.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut server = Server::new(true, Vec::new());
+    let before: Vec<Message> = (1..)
+        .zip([1, 2, 2])
+        .map(|(uid, kind)| message(uid, kind))
+        .collect();
+    runtime
+        .block_on(run(&state, &mut server, &before, 10))
+        .unwrap();
+    // The source counts anew, in another order, and has one more.
+    let after: Vec<Message> = (1..)
+        .zip([2, 3, 1, 2])
+        .map(|(uid, kind)| message(uid, kind))
+        .collect();
+    let folder = FolderRecord {
+        source_uidvalidity: 2,
+        source_uidnext: 5,
+        source_messages: 4,
+        source_highestmodseq: None,
+        target_name: b"INBOX".to_vec(),
+        target_uidvalidity: 1,
+    };
+    let found = runtime.block_on(server.since(1)).unwrap();
+    let source = records(&after, |_| Outcome::Vanished);
+    let recovered = rebuild(&state, INBOX, &folder, source, found).unwrap();
+    assert_eq!((recovered.adopted, &recovered.missing[..]), (3, &[2][..]));
+    assert_eq!(state.folder(INBOX).unwrap(), Some(folder));
+    runtime
+        .block_on(run(&state, &mut server, &after, 10))
+        .unwrap();
+    // Somebody else's, then three, then the new one.
+    assert_eq!(server.messages.len(), 5);
+    runtime
+        .block_on(run(&state, &mut server, &after, 10))
+        .unwrap();
+    assert_eq!(server.messages.len(), 5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is lost, and however often: what the source has is there, once, unless the
+    /// target refuses it.
+    #[test]
+    fn each_message_arrives_once(
+        source in proptest::collection::vec(0..=POISON, 0..20),
+        uidplus: bool,
+        batch in 1usize..8,
+        fates in proptest::collection::vec(proptest::sample::select(&[
+            Fate::Well, Fate::Well, Fate::Before, Fate::After, Fate::NotNow,
+        ][..]), 0..20),
+    ) {
+        let (mut arrived, state) = all_runs(&source, uidplus, fates, batch);
+        let mut expected: Vec<u8> = source.iter().copied().filter(|kind| *kind != POISON).collect();
+        arrived.sort_unstable();
+        expected.sort_unstable();
+        prop_assert_eq!(arrived, expected);
+        let mut target_uids = HashSet::new();
+        state.messages(INBOX, |_, record| {
+            if let Outcome::Copied { target_uid } = record.outcome {
+                assert!(target_uids.insert(target_uid.unwrap()), "{target_uid:?} twice");
+            }
+        }).unwrap();
+    }
+}

@@ -1,0 +1,268 @@
+//! Passes over a folder that changes between them, with connections that are lost.
+
+use super::*;
+use crate::mover::copy::Found;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+const INBOX: At<'static> = At {
+    account: "bob",
+    folder: b"INBOX",
+};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Stored {
+    uid: u32,
+    body: u8,
+    flags: Vec<String>,
+    modseq: u64,
+}
+
+/// One server with one folder.
+struct Server {
+    uidvalidity: u32,
+    uidnext: u32,
+    modseq: u64,
+    messages: Vec<Stored>,
+    /// Whether each of the next changes is lost: before it is done, or after.
+    fates: VecDeque<Option<bool>>,
+    scans: u32,
+}
+
+fn lost() -> Failure {
+    Failure::Lost {
+        detail: "reset".into(),
+    }
+}
+
+impl Server {
+    fn new() -> Self {
+        Self {
+            uidvalidity: 1,
+            uidnext: 1,
+            modseq: 1,
+            messages: Vec::new(),
+            fates: VecDeque::new(),
+            scans: 0,
+        }
+    }
+
+    fn add(&mut self, body: u8, flags: Vec<String>) -> u32 {
+        self.modseq += 1;
+        let uid = self.uidnext;
+        self.messages.push(Stored {
+            uid,
+            body,
+            flags,
+            modseq: self.modseq,
+        });
+        self.uidnext += 1;
+        uid
+    }
+
+    /// Another UIDVALIDITY, with other UIDs.
+    fn renumber(&mut self) {
+        self.uidvalidity += 1;
+        self.uidnext = 1;
+        for stored in std::mem::take(&mut self.messages) {
+            self.add(stored.body, stored.flags);
+        }
+    }
+
+    /// Bodies with flags, sorted.
+    fn content(&self) -> Vec<(u8, Vec<String>)> {
+        let mut content: Vec<_> = (self.messages.iter())
+            .map(|one| (one.body, one.flags.clone()))
+            .collect();
+        content.sort();
+        content
+    }
+}
+
+fn text(body: u8) -> Vec<u8> {
+    format!("Subject: {body}\r\n\r\n").into_bytes()
+}
+
+impl Source for Server {
+    async fn standing(&mut self) -> Result<Standing, Failure> {
+        Ok(Standing {
+            uidvalidity: self.uidvalidity,
+            uidnext: self.uidnext,
+            messages: u32::try_from(self.messages.len()).unwrap(),
+            highestmodseq: Some(self.modseq),
+        })
+    }
+
+    async fn scan(&mut self, from: u32, since: Option<u64>) -> Result<Vec<Meta>, Failure> {
+        self.scans += 1;
+        let changed = (self.messages.iter())
+            .filter(|one| one.uid >= from && since.is_none_or(|since| one.modseq > since));
+        let metas = changed.map(|one| Meta {
+            uid: one.uid,
+            size: text(one.body).len() as u64,
+            internal_date: String::new(),
+            flags: one.flags.clone(),
+        });
+        Ok(metas.collect())
+    }
+
+    async fn fetch(&mut self, uids: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
+        let asked = self.messages.iter().filter(|one| uids.contains(&one.uid));
+        Ok(asked.map(|one| (one.uid, text(one.body))).collect())
+    }
+}
+
+impl Target for Server {
+    async fn uidnext(&mut self) -> Result<u32, Failure> {
+        Ok(self.uidnext)
+    }
+
+    async fn append(&mut self, batch: &[Message]) -> Result<Vec<Option<u32>>, Failure> {
+        let fate = self.fates.pop_front().flatten();
+        if fate == Some(false) {
+            return Err(lost());
+        }
+        let mut uids = Vec::new();
+        for message in batch {
+            let body = String::from_utf8_lossy(&message.bytes);
+            let body = body.trim().rsplit(' ').next().unwrap().parse().unwrap();
+            uids.push(Some(self.add(body, message.flags.clone())));
+        }
+        fate.map_or(Ok(uids), |_| Err(lost()))
+    }
+
+    async fn since(&mut self, uid: u32) -> Result<Vec<Found>, Failure> {
+        let found = self.messages.iter().filter(|one| one.uid >= uid);
+        let found = found.map(|one| Found {
+            uid: one.uid,
+            identity: identity(&text(one.body)),
+        });
+        Ok(found.collect())
+    }
+}
+
+impl Folder for Server {
+    async fn uidvalidity(&mut self) -> Result<u32, Failure> {
+        Ok(self.uidvalidity)
+    }
+
+    async fn permanent(&mut self) -> Result<Permanent, Failure> {
+        Ok(Permanent::new(None))
+    }
+
+    async fn store(&mut self, uid: u32, flags: &[String]) -> Result<(), Failure> {
+        let stored = self.messages.iter_mut().find(|one| one.uid == uid).unwrap();
+        stored.flags = flags.to_vec();
+        Ok(())
+    }
+}
+
+/// Passes, each by a new process, until one does not fail.
+fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    loop {
+        let state = State::open(directory).unwrap();
+        match runtime.block_on(folder(&state, INBOX, source, target, b"INBOX")) {
+            Ok(report) => return report,
+            Err(CopyError::Target(Failure::Lost { .. })) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn seen() -> Vec<String> {
+    vec!["\\Seen".into()]
+}
+
+#[test]
+fn a_pass_with_nothing_new_asks_for_the_status_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    source.add(1, seen());
+    source.add(2, Vec::new());
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.found_new()), (2, 2));
+    let scans = source.scans;
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(report, Report::default());
+    assert_eq!(source.scans, scans);
+    assert_eq!(source.content(), target.content());
+}
+
+#[test]
+fn later_flags_follow_and_what_the_source_expunged_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in 1..4 {
+        source.add(body, Vec::new());
+    }
+    pass(directory.path(), &mut source, &mut target);
+    source.messages.remove(2);
+    source.modseq += 1;
+    source.messages[0].flags = seen();
+    source.messages[0].modseq = source.modseq;
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.flagged, report.expunged, report.copied), (1, 1, 0));
+    let kept = [(1, seen()), (2, Vec::new()), (3, Vec::new())];
+    assert_eq!(target.content(), kept);
+}
+
+#[test]
+fn what_another_tool_has_copied_is_not_copied_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in [1, 2, 2] {
+        source.add(body, seen());
+    }
+    target.add(2, seen());
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.adopted, report.copied), (1, 2));
+    assert_eq!(source.content(), target.content());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Rounds of arrivals, flag changes, lost connections and other UIDVALIDITYs on both
+    /// sides: after each pass the target has what the source has, once.
+    #[test]
+    fn both_sides_agree_after_each_pass(
+        rounds in proptest::collection::vec((
+            proptest::collection::vec(0u8..4, 0..5),
+            proptest::collection::vec(proptest::option::of(any::<bool>()), 0..3),
+            0u8..5,
+            any::<prop::sample::Index>(),
+        ), 1..5)
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut source, mut target) = (Server::new(), Server::new());
+        for (bodies, fates, event, index) in rounds {
+            for body in bodies {
+                source.add(body, Vec::new());
+            }
+            match event {
+                0 => source.renumber(),
+                1 => target.renumber(),
+                // The same body has the same flags, so that copies cannot be confused.
+                2 if !source.messages.is_empty() => {
+                    let body = source.messages[index.index(source.messages.len())].body;
+                    source.modseq += 1;
+                    let modseq = source.modseq;
+                    for one in source.messages.iter_mut().filter(|one| one.body == body) {
+                        one.flags = seen();
+                        one.modseq = modseq;
+                    }
+                }
+                _ => {}
+            }
+            target.fates = fates.into();
+            pass(directory.path(), &mut source, &mut target);
+            prop_assert_eq!(source.content(), target.content());
+            target.fates.clear();
+            let again = pass(directory.path(), &mut source, &mut target);
+            prop_assert_eq!(again.found_new(), 0);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What has been copied: per account and folder where both sides stood, per message what
+//! became of it. It is what makes a pass resume and a message arrive once.
+//!
+//! - [`State::intend`] is on stable storage before the APPEND that it announces: after a
+//!   crash or a lost reply the messages of an intent are looked for at the target, from its
+//!   UIDNEXT of that moment on, before any of them is sent again.
+//! - [`State::settle`] is not synced: what it loses in a power cut is an intent again, and
+//!   found at the target.
+//! - No password is ever in it.
+//!
+//! It is a RocksDB database of its own under the spool's directory, described in
+//! `spool/FORMAT.md`; one process at a time has it.
+
+mod key;
+mod record;
+
+pub use record::{FolderRecord, MessageRecord, Outcome};
+
+use key::{account_prefix, after, folder_key, message_key, message_prefix, uid_of};
+use rocksdb::{DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// The state of all accounts.
+#[derive(Debug)]
+pub struct State {
+    db: DB,
+    _lock: File,
+}
+
+/// Which folder of which account, by the source's names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// The folder's name as the source sends it, byte for byte.
+    pub folder: &'a [u8],
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another process has it.
+    #[error("{}: another `relay move` is at work", .path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A record cannot be read, or is of another version.
+    #[error("{what}: {detail}")]
+    Corrupt {
+        /// Which.
+        what: String,
+        /// How.
+        detail: String,
+    },
+    /// The system refused.
+    #[error("{doing}: {detail}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// Why not.
+        detail: String,
+    },
+}
+
+impl State {
+    /// Opens the state in this directory, or makes a new one.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`], [`StateError::Io`]; a damaged database too.
+    pub fn open(directory: &Path) -> Result<Self, StateError> {
+        let io = |error: std::io::Error| StateError::Io {
+            doing: format!("opening {}", directory.display()),
+            detail: error.to_string(),
+        };
+        fs::create_dir_all(directory).map_err(io)?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(directory.join("lock"))
+            .map_err(io)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(StateError::InUse {
+                path: directory.to_owned(),
+            });
+        }
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_paranoid_checks(true);
+        // A torn tail is what a power cut leaves: what was only settled there is an intent
+        // again, and an intent that was acknowledged is before it.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_keep_log_file_num(4);
+        let db = DB::open(&options, directory.join("db"))
+            .map_err(|error| failed("opening the mover's state", &error))?;
+        Ok(Self { db, _lock: lock })
+    }
+
+    /// What is known of a folder.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn folder(&self, at: At<'_>) -> Result<Option<FolderRecord>, StateError> {
+        self.read(&folder_key(at))
+    }
+
+    /// Notes where a folder stands after a pass over it. Synced: the next pass skips what
+    /// this says is done.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn put_folder(&self, at: At<'_>, record: &FolderRecord) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        batch.put(folder_key(at), record::encode(record)?);
+        self.write(batch, Durability::Synced)
+    }
+
+    /// What became of a message.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn message(&self, at: At<'_>, uid: u32) -> Result<Option<MessageRecord>, StateError> {
+        self.read(&message_key(at, uid))
+    }
+
+    /// Announces that these messages will be appended: on return that survives a power cut.
+    /// Nothing may be sent before.
+    ///
+    /// # Errors
+    /// [`StateError::Io`]; then nothing may be sent.
+    pub fn intend(&self, at: At<'_>, messages: &[(u32, MessageRecord)]) -> Result<(), StateError> {
+        self.put_messages(at, messages, Durability::Synced)
+    }
+
+    /// Notes what became of messages. It may be lost in a power cut, not in a crash.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn settle(&self, at: At<'_>, messages: &[(u32, MessageRecord)]) -> Result<(), StateError> {
+        self.put_messages(at, messages, Durability::Buffered)
+    }
+
+    /// Visits all messages of a folder, by rising UID at the source.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn messages(
+        &self,
+        at: At<'_>,
+        mut visit: impl FnMut(u32, MessageRecord),
+    ) -> Result<(), StateError> {
+        self.walk(&message_prefix(at), |key, value| {
+            let uid = uid_of(key).ok_or_else(|| corrupt(key, "its key has no UID"))?;
+            visit(uid, record::decode(|| key::shown(key), value)?);
+            Ok(())
+        })
+    }
+
+    /// Forgets the messages of a folder, for a source that gave it another UIDVALIDITY: its
+    /// UIDs name other messages now. The caller has read them before, by hash.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn replace_messages(
+        &self,
+        at: At<'_>,
+        record: &FolderRecord,
+        messages: &[(u32, MessageRecord)],
+    ) -> Result<(), StateError> {
+        let prefix = message_prefix(at);
+        let mut batch = WriteBatch::default();
+        batch.delete_range(prefix.clone(), after(&prefix));
+        batch.put(folder_key(at), record::encode(record)?);
+        for (uid, message) in messages {
+            batch.put(message_key(at, *uid), record::encode(message)?);
+        }
+        // One batch: a crash leaves the old map or the new one, never half of both.
+        self.write(batch, Durability::Synced)
+    }
+
+    /// The folders of an account that are known, by the source's raw names.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn folders(&self, account: &str) -> Result<Vec<(Vec<u8>, FolderRecord)>, StateError> {
+        let mut folders = Vec::new();
+        let prefix = account_prefix(account);
+        self.walk(&prefix, |key, value| {
+            let name = key.get(prefix.len()..).unwrap_or_default().to_vec();
+            folders.push((name, record::decode(|| key::shown(key), value)?));
+            Ok(())
+        })?;
+        Ok(folders)
+    }
+
+    fn put_messages(
+        &self,
+        at: At<'_>,
+        messages: &[(u32, MessageRecord)],
+        durability: Durability,
+    ) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        for (uid, message) in messages {
+            batch.put(message_key(at, *uid), record::encode(message)?);
+        }
+        self.write(batch, durability)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StateError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|error| failed("writing the mover's state", &error))
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
+        let value = self
+            .db
+            .get_pinned(key)
+            .map_err(|error| failed("reading the mover's state", &error))?;
+        value
+            .map(|bytes| record::decode(|| key::shown(key), &bytes))
+            .transpose()
+    }
+
+    fn walk(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let mut iterator = self.db.raw_iterator();
+        iterator.seek(prefix);
+        while let Some((key, value)) = iterator.item().filter(|(key, _)| key.starts_with(prefix)) {
+            visit(key, value)?;
+            iterator.next();
+        }
+        iterator
+            .status()
+            .map_err(|error| failed("reading the mover's state", &error))
+    }
+}
+
+/// What a write survives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// A power cut.
+    Synced,
+    /// The death of the process.
+    Buffered,
+}
+
+fn corrupt(key: &[u8], detail: &str) -> StateError {
+    StateError::Corrupt {
+        what: key::shown(key),
+        detail: detail.to_owned(),
+    }
+}
+
+fn failed(doing: &str, error: &rocksdb::Error) -> StateError {
+    StateError::Io {
+        doing: doing.to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INBOX: At<'static> = At {
+        account: "bob",
+        folder: b"INBOX",
+    };
+
+    fn message(outcome: Outcome) -> MessageRecord {
+        MessageRecord {
+            hash: [7; 32],
+            size: 10,
+            internal_date: " 1-Jan-2026 00:00:00 +0000".into(),
+            flags: vec!["\\Seen".into()],
+            outcome,
+        }
+    }
+
+    fn folder(uidnext: u32) -> FolderRecord {
+        FolderRecord {
+            source_uidvalidity: 1,
+            source_uidnext: uidnext,
+            source_messages: 2,
+            source_highestmodseq: Some(9),
+            target_name: b"INBOX".to_vec(),
+            target_uidvalidity: 5,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let intended = message(Outcome::Intended { target_uidnext: 4 });
+        let copied = message(Outcome::Copied {
+            target_uid: Some(4),
+        });
+        {
+            let state = State::open(directory.path()).unwrap();
+            let both = [(3, intended.clone()), (300, intended.clone())];
+            state.intend(INBOX, &both).unwrap();
+            state.settle(INBOX, &[(3, copied.clone())]).unwrap();
+            state.put_folder(INBOX, &folder(301)).unwrap();
+        }
+        let state = State::open(directory.path()).unwrap();
+        assert_eq!(state.folder(INBOX).unwrap(), Some(folder(301)));
+        assert_eq!(state.message(INBOX, 3).unwrap(), Some(copied.clone()));
+        let mut all = Vec::new();
+        state
+            .messages(INBOX, |uid, message| all.push((uid, message)))
+            .unwrap();
+        assert_eq!(all, [(3, copied), (300, intended)]);
+    }
+
+    #[test]
+    fn accounts_and_folders_with_like_names_are_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        let places = [("a", "b"), ("a", "bc"), ("ab", "c"), ("", "abc"), ("a", "")];
+        let places = places.map(|(account, folder)| At {
+            account,
+            folder: folder.as_bytes(),
+        });
+        for (uid, at) in (1..).zip(places) {
+            let copied = message(Outcome::Copied { target_uid: None });
+            state.settle(at, &[(uid, copied)]).unwrap();
+            state.put_folder(at, &folder(uid)).unwrap();
+        }
+        for (uid, at) in (1..).zip(places) {
+            let mut uids = Vec::new();
+            state.messages(at, |uid, _| uids.push(uid)).unwrap();
+            assert_eq!(uids, [uid]);
+            assert_eq!(state.folder(at).unwrap(), Some(folder(uid)));
+        }
+        let names: Vec<_> = state.folders("a").unwrap().into_iter().collect();
+        let names: Vec<&[u8]> = names.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names, [&b""[..], b"b", b"bc"]);
+    }
+
+    #[test]
+    fn a_new_map_takes_the_place_of_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        let copied = |uid| {
+            message(Outcome::Copied {
+                target_uid: Some(uid),
+            })
+        };
+        state
+            .settle(INBOX, &[(1, copied(1)), (u32::MAX, copied(2))])
+            .unwrap();
+        let beside = At {
+            folder: b"INBOXES",
+            ..INBOX
+        };
+        state.settle(beside, &[(1, copied(1))]).unwrap();
+        state
+            .replace_messages(INBOX, &folder(12), &[(11, copied(2))])
+            .unwrap();
+        let mut uids = Vec::new();
+        state.messages(INBOX, |uid, _| uids.push(uid)).unwrap();
+        assert_eq!(uids, [11]);
+        assert!(state.message(beside, 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn one_process_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = State::open(directory.path()).unwrap();
+        assert!(matches!(
+            State::open(directory.path()),
+            Err(StateError::InUse { .. })
+        ));
+        drop(first);
+        State::open(directory.path()).unwrap();
+    }
+}

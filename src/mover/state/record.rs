@@ -1,0 +1,132 @@
+//! The records, as postcard writes them behind a byte with their version.
+
+use super::StateError;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Of all records; another one is refused, not guessed.
+const VERSION: u8 = 1;
+
+/// Where both sides of a folder stood when a pass had gone through it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FolderRecord {
+    /// UIDVALIDITY at the source: with another one the UIDs name other messages.
+    pub source_uidvalidity: u32,
+    /// UIDNEXT at the source: every message below was looked at.
+    pub source_uidnext: u32,
+    /// How many messages the source had.
+    pub source_messages: u32,
+    /// HIGHESTMODSEQ at the source, where it has one: later flags are later changes.
+    pub source_highestmodseq: Option<u64>,
+    /// The folder at the target, as its server sends the name.
+    pub target_name: Vec<u8>,
+    /// UIDVALIDITY at the target: with another one the messages' UIDs there are void.
+    pub target_uidvalidity: u32,
+}
+
+/// A message of the source.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MessageRecord {
+    /// BLAKE3 of its bytes with every bare CR and LF as CRLF, as servers store them.
+    pub hash: [u8; 32],
+    /// Of those bytes.
+    pub size: u64,
+    /// As the source says it; empty where it says none.
+    pub internal_date: String,
+    /// As the target was given them last.
+    pub flags: Vec<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a message. Numbers are part of the format: new ones go to the end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// An APPEND may be under way, or its reply be lost.
+    Intended {
+        /// UIDNEXT of the target's folder before it: from there on it is looked for.
+        target_uidnext: u32,
+    },
+    /// The target has it.
+    Copied {
+        /// Its UID there, where that is known.
+        target_uid: Option<u32>,
+    },
+    /// The target does not take it.
+    Refused {
+        /// The server's words.
+        reply: String,
+    },
+    /// It was expunged at the source before it could be read.
+    Vanished,
+    /// It was expunged at the source after it was copied, and is kept.
+    Expunged {
+        /// Its UID at the target, where that is known.
+        target_uid: Option<u32>,
+    },
+}
+
+/// A record as bytes.
+pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StateError> {
+    postcard::to_extend(record, vec![VERSION]).map_err(|error| StateError::Io {
+        doing: "encoding a record".into(),
+        detail: error.to_string(),
+    })
+}
+
+/// A record from its bytes; `what` names it in an error.
+pub fn decode<T: DeserializeOwned>(
+    what: impl Fn() -> String,
+    bytes: &[u8],
+) -> Result<T, StateError> {
+    let corrupt = |detail: String| StateError::Corrupt {
+        what: what(),
+        detail,
+    };
+    let (&version, fields) = bytes
+        .split_first()
+        .ok_or_else(|| corrupt("the record is empty".into()))?;
+    if version != VERSION {
+        return Err(corrupt(format!(
+            "is of version {version}; this relay reads version {VERSION}"
+        )));
+    }
+    let (record, rest) =
+        postcard::take_from_bytes(fields).map_err(|error| corrupt(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(corrupt(format!("{} bytes behind its end", rest.len())));
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The layout that `spool/FORMAT.md` promises.
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        let record = MessageRecord {
+            hash: [0xaa; 32],
+            size: 300,
+            internal_date: "d".into(),
+            flags: vec!["f".into()],
+            outcome: Outcome::Copied {
+                target_uid: Some(5),
+            },
+        };
+        let mut expected = vec![1];
+        expected.extend([0xaa; 32]);
+        expected.extend([0xac, 0x02, 1, b'd', 1, 1, b'f', 1, 1, 5]);
+        assert_eq!(encode(&record).unwrap(), expected);
+    }
+
+    #[test]
+    fn damage_and_other_versions_are_named() {
+        let bytes = encode(&Outcome::Vanished).unwrap();
+        let read = |bytes: &[u8]| decode::<Outcome>(|| "x".into(), bytes);
+        assert_eq!(read(&bytes).unwrap(), Outcome::Vanished);
+        for damaged in [&[][..], &[2, 3], &[1], &[1, 3, 0], &[1, 99]] {
+            assert!(matches!(read(damaged), Err(StateError::Corrupt { .. })));
+        }
+    }
+}
