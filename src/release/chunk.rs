@@ -9,9 +9,10 @@ use super::{
 use crate::{smtp::data::Encoder, spool::Body};
 use tokio::sync::watch;
 
-/// Up to this size in bytes a message travels with its envelope in one flight. A longer
-/// one would be sent in vain if nobody took it, and saves little by not asking first.
-const FLIGHT_BYTES_MAX: u64 = 64 * 1024;
+/// Up to this size in bytes a message travels with its envelope in one flight, and is in
+/// memory as a whole. A longer one would be sent in vain if nobody took it, and saves
+/// little by not asking first.
+const FLIGHT_BYTES_MAX: u64 = 256 * 1024;
 
 /// A message on its way into a chunk.
 pub(super) struct Chunk {
@@ -87,6 +88,24 @@ impl Chunk {
         match self.had == self.size {
             true => Ok(()),
             false => Err(self.missized()),
+        }
+    }
+
+    /// Sends a chunk that was [gathered](Self::gather). [`Fate::Failed`] means that it has
+    /// not left as a whole: an error to write it says that its last byte was not taken.
+    pub async fn send_gathered(
+        self,
+        connection: &mut Connection,
+        orders: &watch::Receiver<Orders>,
+    ) -> Sent {
+        if *orders.borrow() >= Orders::Stop {
+            return stopped(connection);
+        }
+        let limit = connection.timeouts.block;
+        let write = connection.send(Phase::Data, limit, &self.pending).await;
+        match write {
+            Ok(()) => Sent::Whole,
+            Err(failure) => Sent::Broken(Fate::Failed(failure)),
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// What is written at once of a long message.
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long to wait for the reason when the destination hangs up in mid-message.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How far the message got.
 pub(super) enum Sent {

@@ -11,10 +11,10 @@ use super::{
     connection::Connection,
     content::{Sent, replies, send, unreadable},
     envelope::{Commands, Talk},
+    flight::{fly, is_refused},
     reply::{Failure, FailureKind, Phase, Reply},
 };
 use crate::{
-    config::DestinationProtocol,
     mail::{BodyKind, Recipient, received},
     spool::{Body, SpoolError, StoredMessage},
 };
@@ -117,7 +117,7 @@ pub async fn deliver(
             }
             if connection.features.pipelining {
                 let flight = (commands, begun);
-                return fly(connection, shipment, flight, body, attempt, orders).await;
+                return fly(connection, shipment, flight, attempt, orders).await;
             }
         }
         chunk = Some(begun);
@@ -160,72 +160,8 @@ pub async fn deliver(
         Sent::Whole => replies(connection, said.fates, orders).await,
         Sent::Broken(fate) => (settle(said.fates, &fate), false),
     };
-    connection.needs_reset |= chunked && refused(&fates.0);
+    connection.needs_reset |= chunked && is_refused(&fates.0);
     shipment.outcome(fates.0, fates.1)
-}
-
-/// Envelope and message in one flight (RFC 3030 §4.2): one round trip. The envelope does not
-/// wait for the attempt to be noted; the chunk does.
-async fn fly(
-    connection: &mut Connection,
-    shipment: &Shipment<'_>,
-    (commands, chunk): (Commands, Chunk),
-    body: &mut dyn Body,
-    attempt: impl Future<Output = Result<(), SpoolError>>,
-    orders: &mut watch::Receiver<Orders>,
-) -> Outcome {
-    let (flying, attempted) = tokio::join!(commands.take_off(connection), attempt);
-    if let Err(error) = attempted {
-        let failure = connection.failure(Phase::Mail, unnoted(&error));
-        return shipment.all(&Fate::Failed(failure), false, false);
-    }
-    let reset = match flying {
-        Ok(reset) => reset,
-        Err(failure) => return shipment.all(&Fate::Failed(failure), true, false),
-    };
-    let lost = match chunk.send(connection, body, orders).await {
-        Sent::Whole => None,
-        // Answers may have come before the connection went: they count.
-        Sent::Broken(Fate::Doubt(failure)) => Some(failure),
-        Sent::Broken(fate) => return shipment.all(&fate, true, false),
-    };
-    let answers = tokio::select! {
-        biased;
-        answers = commands.answers(connection, reset) => answers,
-        _ = orders.wait_for(|orders| *orders >= Orders::Abandon) => {
-            Err(connection.failure(Phase::EndOfData, FailureKind::Stopped))
-        }
-    };
-    let said = match answers {
-        Ok(said) => said,
-        // It had the whole message by then, and may have taken it.
-        Err(failure) => {
-            return shipment.all(&Fate::Doubt(lost.unwrap_or(failure)), true, false);
-        }
-    };
-    if said.closing {
-        // RFC 5321 §3.8: it has taken nothing behind its farewell.
-        return shipment.outcome(said.fates, false);
-    }
-    if said.go_ahead {
-        let (fates, reusable) = replies(connection, said.fates, orders).await;
-        connection.needs_reset |= refused(&fates);
-        return shipment.outcome(fates, reusable);
-    }
-    // Nobody takes it. The chunk is consumed all the same, and refused (RFC 3030 §4.2); in
-    // LMTP it is not said how often.
-    let limit = connection.timeouts.end_of_data;
-    let mut reusable = connection.protocol == DestinationProtocol::Smtp;
-    if reusable {
-        let reply = connection.reply(Phase::EndOfData, limit).await;
-        reusable = reply.is_ok_and(|reply| !reply.is_positive() && reply.code != 421);
-    }
-    shipment.outcome(said.fates, reusable)
-}
-
-/// RFC 3030 §2: behind a chunk that was refused only RSET leads on.
-fn refused(fates: &[Option<Fate>]) -> bool {
-    fates.iter().flatten().any(|fate| matches!(fate, Fate::Failed(failure) if failure.phase == Phase::EndOfData))
 }
 
 impl Shipment<'_> {
@@ -251,7 +187,7 @@ impl Shipment<'_> {
         self.all(&Fate::Failed(failure), false, true)
     }
 
-    fn all(&self, fate: &Fate, attempted: bool, reusable: bool) -> Outcome {
+    pub(super) fn all(&self, fate: &Fate, attempted: bool, reusable: bool) -> Outcome {
         let fates = self.recipients.iter().map(|place| (*place, fate.clone()));
         Outcome {
             fates: fates.collect(),
@@ -260,7 +196,7 @@ impl Shipment<'_> {
         }
     }
 
-    fn outcome(&self, fates: Vec<Option<Fate>>, reusable: bool) -> Outcome {
+    pub(super) fn outcome(&self, fates: Vec<Option<Fate>>, reusable: bool) -> Outcome {
         let fates = fates.into_iter().flatten();
         Outcome {
             fates: self.recipients.iter().copied().zip(fates).collect(),
@@ -289,7 +225,7 @@ fn passes(hostname: &str, head: &[u8]) -> usize {
 }
 
 /// The attempt cannot be noted.
-fn unnoted(error: &SpoolError) -> FailureKind {
+pub(super) fn unnoted(error: &SpoolError) -> FailureKind {
     let detail = error.to_string();
     match error {
         SpoolError::Conflict { .. } => FailureKind::Withdrawn { detail },

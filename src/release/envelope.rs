@@ -6,7 +6,6 @@ use super::{
     deliver::{Fate, settle},
     reply::{Failure, FailureKind, Phase, Reply},
 };
-use std::time::Duration;
 
 /// The envelope, as commands.
 pub(super) struct Commands {
@@ -24,6 +23,7 @@ pub(super) enum Talk {
     Broken(Option<Failure>),
 }
 
+#[derive(Default)]
 pub(super) struct Said {
     /// For each recipient; nothing yet for those who were accepted.
     pub fates: Vec<Option<Fate>>,
@@ -52,7 +52,21 @@ impl Commands {
     /// at before the message is sent.
     async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
         let reset = self.take_off(connection).await?;
-        self.answers(connection, reset).await
+        let mut replies = Replies::new(connection, reset);
+        let heard = replies.to_envelope(self.rcpts.len()).await;
+        if let Some(lost) = heard.lost {
+            return Err(lost);
+        }
+        let data = match self.data {
+            true => Some(replies.next(Phase::Data).await?),
+            false => None,
+        };
+        let mut said = heard.said(connection);
+        match data {
+            Some(data) => said.data(connection, data),
+            None => said.uninvited(),
+        }
+        Ok(said)
     }
 
     /// Sends the flight, and tells whether a RSET leads it.
@@ -69,34 +83,6 @@ impl Commands {
             .send(Phase::Mail, timeouts.mail, flight.as_bytes())
             .await?;
         Ok(reset)
-    }
-
-    /// Reads the replies to the flight.
-    pub async fn answers(
-        &self,
-        connection: &mut Connection,
-        reset: bool,
-    ) -> Result<Said, Failure> {
-        let timeouts = connection.timeouts;
-        let mut replies = Replies::new(connection);
-        if reset {
-            replies.next(Phase::Mail, timeouts.mail).await?;
-        }
-        let mail = replies.next(Phase::Mail, timeouts.mail).await?;
-        let mut rcpts = Vec::with_capacity(self.rcpts.len());
-        for _ in &self.rcpts {
-            rcpts.push(replies.next(Phase::Rcpt, timeouts.rcpt).await?);
-        }
-        let data = match self.data {
-            true => Some(replies.next(Phase::Data, timeouts.data).await?),
-            false => None,
-        };
-        let mut said = Said::new(connection, &mail, &rcpts);
-        match data {
-            Some(data) => said.data(connection, data),
-            None => said.uninvited(),
-        }
-        Ok(said)
     }
 
     async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {
@@ -130,24 +116,91 @@ impl Commands {
     }
 }
 
+/// What was answered to MAIL and RCPT.
+pub(super) struct Heard {
+    /// Nothing if the connection was lost before.
+    pub mail: Option<Reply>,
+    /// To as many of the recipients as were answered.
+    pub rcpts: Vec<Reply>,
+    /// What ended the connection before all was answered.
+    pub lost: Option<Failure>,
+}
+
+impl Heard {
+    /// What it means for the recipients that were answered.
+    pub fn said(&self, connection: &Connection) -> Said {
+        match &self.mail {
+            Some(mail) => Said::new(connection, mail, &self.rcpts),
+            None => Said::default(),
+        }
+    }
+
+    /// For a message that is on its way already to this many recipients: who was refused
+    /// before the connection was lost is refused, and everybody else gets this fate.
+    pub fn settled(
+        mut self,
+        connection: &Connection,
+        recipients: usize,
+        fate: &Fate,
+    ) -> Vec<Option<Fate>> {
+        if let Some(refusal) = self.mail.clone().filter(|mail| !mail.is_positive()) {
+            self.rcpts.resize(recipients, refusal);
+        }
+        let mut fates = self.said(connection).fates;
+        fates.resize(recipients, None);
+        settle(fates, fate)
+    }
+}
+
 /// Replies to one flight. After a 421 nothing more may come: it then stands for the rest.
-struct Replies<'a> {
+pub(super) struct Replies<'a> {
     connection: &'a mut Connection,
+    /// Whether the answer to a RSET comes first.
+    reset: bool,
     farewell: Option<Reply>,
 }
 
 impl<'a> Replies<'a> {
-    fn new(connection: &'a mut Connection) -> Self {
+    pub fn new(connection: &'a mut Connection, reset: bool) -> Self {
         Self {
             connection,
+            reset,
             farewell: None,
         }
     }
 
-    async fn next(&mut self, phase: Phase, limit: Duration) -> Result<Reply, Failure> {
+    /// To MAIL and to so many RCPT.
+    pub async fn to_envelope(&mut self, recipients: usize) -> Heard {
+        let mut heard = Heard {
+            mail: None,
+            rcpts: Vec::with_capacity(recipients),
+            lost: None,
+        };
+        heard.lost = self.hear(&mut heard, recipients).await.err();
+        heard
+    }
+
+    async fn hear(&mut self, heard: &mut Heard, recipients: usize) -> Result<(), Failure> {
+        if std::mem::take(&mut self.reset) {
+            self.next(Phase::Mail).await?;
+        }
+        heard.mail = Some(self.next(Phase::Mail).await?);
+        for _ in 0..recipients {
+            heard.rcpts.push(self.next(Phase::Rcpt).await?);
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, phase: Phase) -> Result<Reply, Failure> {
         if let Some(farewell) = &self.farewell {
             return Ok(farewell.clone());
         }
+        let timeouts = self.connection.timeouts;
+        let limit = match phase {
+            Phase::Rcpt => timeouts.rcpt,
+            Phase::Data => timeouts.data,
+            _ => timeouts.mail,
+        };
         let reply = self.connection.reply(phase, limit).await?;
         if reply.code == 421 {
             self.farewell = Some(reply.clone());
@@ -173,17 +226,23 @@ impl Said {
             }
             reply => Some(failed(Phase::Rcpt, reply)),
         });
+        let mut fates = fates.collect();
+        let farewell = rcpts.iter().find(|reply| reply.code == 421);
+        if let Some(farewell) = farewell {
+            // RFC 5321 §3.8: it will not hear more, for those neither that it had accepted.
+            fates = settle(fates, &failed(Phase::Rcpt, farewell));
+        }
         Self {
-            fates: fates.collect(),
+            fates,
             go_ahead: false,
             lone_go_ahead: false,
-            closing: mail.code == 421 || rcpts.iter().any(|reply| reply.code == 421),
+            closing: mail.code == 421 || farewell.is_some(),
         }
     }
 
     /// With BDAT the message goes as soon as somebody takes it.
-    fn uninvited(&mut self) {
-        self.go_ahead = !self.closing && self.fates.iter().any(Option::is_none);
+    pub fn uninvited(&mut self) {
+        self.go_ahead = self.fates.iter().any(Option::is_none);
     }
 
     fn data(&mut self, connection: &Connection, data: Reply) {

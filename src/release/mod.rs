@@ -17,12 +17,13 @@
 //! sent again. What fails behind it, before a reply, is in doubt: it blocks its mailbox
 //! until `release.in_doubt` decides.
 
+mod chunk;
 pub mod commands;
 pub mod connection;
-mod chunk;
 mod content;
 pub mod deliver;
 mod envelope;
+mod flight;
 pub mod health;
 mod job;
 mod journal;

@@ -76,6 +76,10 @@ struct State {
 /// What an ordinary destination offers.
 pub const USUAL: &str = "250-new.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 DSN\r\n";
 
+/// One that takes messages by BDAT as well.
+pub const CHUNKING: &str = "250-new.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n\
+                            250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n";
+
 impl Peer {
     pub async fn start(script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static) -> Self {
         Self::with(USUAL, "127.0.0.1:0", script).await

@@ -142,8 +142,8 @@ impl Order {
             let behind = queue.skip(1);
             behind.take_while(|e| e.id.message == message).count()
         };
-        let ready_for_all = pending.behind == 0
-            || pending.behind == pending.ready.values().map(own).sum::<usize>();
+        let ready_for_all =
+            pending.behind == 0 || pending.behind == pending.ready.values().map(own).sum::<usize>();
         if pending.ready.is_empty() {
             self.ready.remove(&message);
             if let Some(at) = pending.deadline_ms.take() {

@@ -1,6 +1,7 @@
 //! The release against scripted destinations and a real spool, judged by what arrived,
 //! in which order, with which bytes, and by the ledger.
 
+mod chunking;
 mod faults;
 mod limits;
 mod order;
@@ -16,7 +17,10 @@ use crate::{
         Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
     },
     mail::{Envelope, QueueId},
-    spool::{Cause, DomainCommand, DomainStatus, Event, Ledger, Phase, Spool, rocks::RocksSpool},
+    spool::{
+        Cause, DomainCommand, DomainStatus, Event, Ledger, Phase, Spool, SpoolError,
+        rocks::RocksSpool,
+    },
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
