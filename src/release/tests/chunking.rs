@@ -32,8 +32,8 @@ async fn open(peer: &Peer) -> Connection {
 
 /// How it ended for each of two recipients, in a word, and whether the connection is good.
 async fn two(connection: &mut Connection) -> (Vec<String>, bool) {
-    let sent = send_as(connection, envelope(&TWO), &mut whole(), async { Ok(()) });
-    let outcome = sent.await;
+    let mut body = whole();
+    let outcome = send_as(connection, envelope(&TWO), &mut body, async { Ok(()) }).await;
     let places: Vec<u32> = outcome.fates.iter().map(|(place, _)| *place).collect();
     assert_eq!(places, [0, 1], "each recipient has a fate");
     (words(&outcome), outcome.reusable)
