@@ -53,7 +53,7 @@ impl Commands {
     async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
         let reset = self.take_off(connection).await?;
         let mut replies = Replies::new(connection, reset);
-        let heard = replies.to_envelope(self.rcpts.len()).await;
+        let heard = replies.envelope(self.rcpts.len()).await;
         if let Some(lost) = heard.lost {
             return Err(lost);
         }
@@ -170,7 +170,7 @@ impl<'a> Replies<'a> {
     }
 
     /// To MAIL and to so many RCPT.
-    pub async fn to_envelope(&mut self, recipients: usize) -> Heard {
+    pub async fn envelope(&mut self, recipients: usize) -> Heard {
         let mut heard = Heard {
             mail: None,
             rcpts: Vec::with_capacity(recipients),

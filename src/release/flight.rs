@@ -48,7 +48,7 @@ pub(super) async fn fly(
     let mut answers = Replies::new(connection, reset);
     let heard = tokio::select! {
         biased;
-        heard = answers.to_envelope(count) => heard,
+        heard = answers.envelope(count) => heard,
         _ = orders.wait_for(|orders| *orders >= Orders::Abandon) => {
             let failure = connection.failure(Phase::EndOfData, FailureKind::Stopped);
             return shipment.all(&Fate::Doubt(failure), true, false);
@@ -96,7 +96,7 @@ async fn last_answers(
     failure: Failure,
 ) -> Vec<Option<Fate>> {
     let mut answers = Replies::new(connection, reset);
-    let heard = timeout(LAST_WORDS, answers.to_envelope(count)).await;
+    let heard = timeout(LAST_WORDS, answers.envelope(count)).await;
     let mut fate = Fate::Failed(failure);
     match heard {
         Ok(heard) => {
