@@ -26,6 +26,10 @@ pub struct Features {
     pub starttls: bool,
     /// RFC 3030 §2: the message goes by BDAT.
     pub chunking: bool,
+    /// Attributes that XCLIENT takes; none where it is not offered.
+    pub xclient: Vec<String>,
+    /// Attributes that XFORWARD takes; none where it is not offered.
+    pub xforward: Vec<String>,
     /// RFC 3030 §3, which needs CHUNKING beside it.
     pub binarymime: bool,
 }
@@ -60,6 +64,8 @@ impl Features {
                 "STARTTLS" => features.starttls = true,
                 "CHUNKING" => features.chunking = true,
                 "BINARYMIME" => features.binarymime = true,
+                "XCLIENT" => features.xclient = words.map(str::to_ascii_uppercase).collect(),
+                "XFORWARD" => features.xforward = words.map(str::to_ascii_uppercase).collect(),
                 _ => {}
             }
         }

@@ -12,6 +12,7 @@ use super::{
     content::{Sent, replies, send, unreadable},
     envelope::{Commands, Talk},
     flight::{fly, is_refused},
+    introduction::forward,
     reply::{Failure, FailureKind, Phase, Reply},
 };
 use crate::{
@@ -96,6 +97,7 @@ pub async fn deliver(
         return shipment.unsent(connection, FailureKind::Loop { passes });
     }
     let commands = Commands {
+        forward: forward(connection, &envelope.client, shipment.message.id),
         mail: mail(envelope, bytes, &connection.features),
         rcpts: recipients
             .iter()

@@ -9,6 +9,8 @@ use super::{
 
 /// The envelope, as commands.
 pub(super) struct Commands {
+    /// XFORWARD; its reply does not matter.
+    pub forward: Option<String>,
     pub mail: String,
     pub rcpts: Vec<String>,
     /// Whether DATA asks for the message; with BDAT nothing does.
@@ -51,8 +53,8 @@ impl Commands {
     /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
     /// at before the message is sent.
     async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
-        let reset = self.take_off(connection).await?;
-        let mut replies = Replies::new(connection, reset);
+        let ahead = self.take_off(connection).await?;
+        let mut replies = Replies::new(connection, ahead);
         let heard = replies.envelope(self.rcpts.len()).await;
         if let Some(lost) = heard.lost {
             return Err(lost);
@@ -69,11 +71,12 @@ impl Commands {
         Ok(said)
     }
 
-    /// Sends the flight, and tells whether a RSET leads it.
-    pub async fn take_off(&self, connection: &mut Connection) -> Result<bool, Failure> {
+    /// Sends the flight, and tells how many replies come ahead of that to MAIL.
+    pub async fn take_off(&self, connection: &mut Connection) -> Result<usize, Failure> {
         let timeouts = connection.timeouts;
         let reset = std::mem::replace(&mut connection.needs_reset, true);
         let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
+        flight.push_str(self.forward.as_deref().unwrap_or_default());
         flight.push_str(&self.mail);
         self.rcpts.iter().for_each(|line| flight.push_str(line));
         if self.data {
@@ -82,7 +85,7 @@ impl Commands {
         connection
             .send(Phase::Mail, timeouts.mail, flight.as_bytes())
             .await?;
-        Ok(reset)
+        Ok(usize::from(reset) + usize::from(self.forward.is_some()))
     }
 
     async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {
@@ -90,6 +93,11 @@ impl Commands {
         if std::mem::replace(&mut connection.needs_reset, true) {
             connection
                 .command(Phase::Mail, timeouts.hello, "RSET\r\n")
+                .await?;
+        }
+        if let Some(forward) = &self.forward {
+            connection
+                .command(Phase::Mail, timeouts.hello, forward)
                 .await?;
         }
         let mail = connection
@@ -155,16 +163,16 @@ impl Heard {
 /// Replies to one flight. After a 421 nothing more may come: it then stands for the rest.
 pub(super) struct Replies<'a> {
     connection: &'a mut Connection,
-    /// Whether the answer to a RSET comes first.
-    reset: bool,
+    /// Replies that come ahead of that to MAIL: to RSET and XFORWARD.
+    ahead: usize,
     farewell: Option<Reply>,
 }
 
 impl<'a> Replies<'a> {
-    pub fn new(connection: &'a mut Connection, reset: bool) -> Self {
+    pub fn new(connection: &'a mut Connection, ahead: usize) -> Self {
         Self {
             connection,
-            reset,
+            ahead,
             farewell: None,
         }
     }
@@ -181,7 +189,7 @@ impl<'a> Replies<'a> {
     }
 
     async fn hear(&mut self, heard: &mut Heard, recipients: usize) -> Result<(), Failure> {
-        if std::mem::take(&mut self.reset) {
+        for _ in 0..self.ahead {
             self.next(Phase::Mail).await?;
         }
         heard.mail = Some(self.next(Phase::Mail).await?);

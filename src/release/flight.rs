@@ -32,20 +32,20 @@ pub(super) async fn fly(
         let failure = connection.failure(Phase::Mail, unnoted(&error));
         return shipment.all(&Fate::Failed(failure), false, false);
     }
-    let reset = match flying {
-        Ok(reset) => reset,
+    let ahead = match flying {
+        Ok(ahead) => ahead,
         Err(failure) => return shipment.all(&Fate::Failed(failure), true, false),
     };
     let count = commands.rcpts.len();
     match chunk.send_gathered(connection, orders).await {
         Sent::Whole => {}
         Sent::Broken(Fate::Failed(failure)) => {
-            let fates = last_answers(connection, count, reset, failure).await;
+            let fates = last_answers(connection, count, ahead, failure).await;
             return shipment.outcome(fates, false);
         }
         Sent::Broken(fate) => return shipment.all(&fate, true, false),
     }
-    let mut answers = Replies::new(connection, reset);
+    let mut answers = Replies::new(connection, ahead);
     let heard = tokio::select! {
         biased;
         heard = answers.envelope(count) => heard,
@@ -92,10 +92,10 @@ pub(super) fn is_refused(fates: &[Option<Fate>]) -> bool {
 async fn last_answers(
     connection: &mut Connection,
     count: usize,
-    reset: bool,
+    ahead: usize,
     failure: Failure,
 ) -> Vec<Option<Fate>> {
-    let mut answers = Replies::new(connection, reset);
+    let mut answers = Replies::new(connection, ahead);
     let heard = timeout(LAST_WORDS, answers.envelope(count)).await;
     let mut fate = Fate::Failed(failure);
     match heard {

@@ -25,6 +25,7 @@ pub mod deliver;
 mod envelope;
 mod flight;
 pub mod health;
+mod introduction;
 mod job;
 mod journal;
 mod notices;

@@ -202,6 +202,7 @@ impl<'a> Session<'a> {
                     self.state.features
                 }
                 "HELO" => "250 new.example\r\n",
+                "XCLIENT" => "220 new.example ready\r\n",
                 "STARTTLS" => "220 go ahead\r\n",
                 "DATA" if self.to.is_empty() => "554 5.5.1 no valid recipients\r\n",
                 "DATA" => "354 go ahead\r\n",

@@ -6,6 +6,7 @@ mod faults;
 mod limits;
 mod order;
 mod session;
+mod xclient;
 
 use super::{
     Releaser, Timeouts,
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     config::{
-        Config, Control, Destination, DestinationProtocol, DestinationTls, Domain, InDoubtPolicy,
-        Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
+        Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
+        Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -62,6 +63,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 port: address.port(),
                 protocol: DestinationProtocol::Smtp,
                 tls: DestinationTls::Opportunistic,
+                xclient: DestinationXclient::Auto,
                 connections: 4,
             },
         }],

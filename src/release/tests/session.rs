@@ -23,6 +23,7 @@ pub(super) fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
             port: peer.address.port(),
             protocol: DestinationProtocol::Smtp,
             tls,
+            xclient: DestinationXclient::Auto,
             connections: 1,
         },
         hostname: HOSTNAME.into(),
