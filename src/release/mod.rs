@@ -28,6 +28,7 @@ pub mod health;
 mod introduction;
 mod job;
 mod journal;
+mod measures;
 mod notices;
 pub mod order;
 pub mod outcome;
@@ -48,6 +49,7 @@ mod timeouts;
 mod tls;
 
 pub use job::Clock;
+pub use measures::Measures;
 pub use status::{Rate, ReleaseStatus};
 pub use supervisor::Releaser;
 pub use timeouts::Timeouts;
