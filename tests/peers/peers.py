@@ -265,6 +265,9 @@ namespace inbox {{
   inbox = yes
   separator = /
 }}
+protocol imap {{
+  mail_plugins = imap_zlib
+}}
 service imap-login {{
   chroot =
   inet_listener imap {{
