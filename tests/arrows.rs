@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["config"],
+        may_use: &["config", "imap"],
         never: &[ROCKSDB],
     },
     // The same calls for a browser, and the figures of all parts.
@@ -101,7 +101,7 @@ const TABLE: &[Row] = &[
         module: "cli",
         may_use: &[
             "mail", "smtp", "config", "log", "spool", "net", "receive", "release", "control",
-            "web", "mover",
+            "imap", "web", "mover",
         ],
         never: &[ROCKSDB],
     },

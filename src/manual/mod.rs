@@ -18,5 +18,8 @@ pub mod decisions {}
 #[doc = include_str!("imap.md")]
 pub mod imap {}
 
+#[doc = include_str!("mover.md")]
+pub mod mover {}
+
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}
