@@ -266,6 +266,9 @@ namespace inbox {{
   separator = {separator}
   prefix = {prefix}
 }}
+protocol imap {{
+  mail_plugins = imap_zlib
+}}
 service imap-login {{
   chroot =
   inet_listener imap {{
