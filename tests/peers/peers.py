@@ -268,6 +268,9 @@ namespace inbox {{
   separator = {separator}
   prefix = {prefix}
 }}
+protocol imap {{
+  mail_plugins = imap_zlib
+}}
 service imap-login {{
   chroot =
   inet_listener imap {{
