@@ -30,7 +30,7 @@ fn postfix_logs_the_original_client() {
     assert_eq!(relay.count("delivered"), 2);
     let clients = poll("the log", || {
         let log = text(&fs::read(postfix.log()).unwrap());
-        let found: Vec<String> = (log.split("client=").skip(1))
+        let found: Vec<String> = (log.split(": client=").skip(1))
             .map(|rest| rest.split([',', '\n']).next().unwrap().to_owned())
             .collect();
         (found.len() >= 2).then_some(found)
