@@ -22,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// Longest line before the login, in bytes (RFC 9051 has no bound).
 const LINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes asked of the network at once.
+const READ_BYTES: usize = 16 << 10;
 /// Lines in the answer to one command, at most.
 const LINES_MAX: usize = 100;
 
@@ -174,6 +176,7 @@ impl AsyncRead for Tap {
                 let error = io::Error::new(io::ErrorKind::InvalidData, "a line without end");
                 return Poll::Ready(Err(error));
             }
+            this.input.reserve(READ_BYTES);
             let read = ready!(pin!(this.stream.read_buf(&mut this.input)).poll(cx))?;
             if read == 0 {
                 return Poll::Ready(Ok(()));

@@ -14,7 +14,7 @@ use super::{
     tls::{TlsClients, TlsError},
 };
 use crate::{
-    config::{Config, Destination},
+    config::{Config, Destination, DestinationXclient},
     mail::REPORTS_DOMAIN,
     spool::{Change, Phase, Spool},
 };
@@ -167,7 +167,13 @@ impl Releaser {
         if status.phase == Phase::Hold || status.paused.is_some() {
             return None;
         }
-        let target = Target::new(self.configured(domain), status.to.as_deref());
+        let mut target = Target::new(self.configured(domain), status.to.as_deref());
+        // A report has no other client than this relay.
+        if domain == REPORTS_DOMAIN {
+            target
+                .iter_mut()
+                .for_each(|own| own.xclient = DestinationXclient::Off);
+        }
         if target.is_none() {
             tracing::error!("{domain}: there is no destination to release it to");
         }

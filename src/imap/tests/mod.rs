@@ -5,6 +5,7 @@ mod fetching;
 mod folders;
 mod login;
 mod script;
+mod tls;
 
 use super::{BodySink, Error, Fetched, Meta, Name, Session, UidSet};
 use script::{Peer, session};
