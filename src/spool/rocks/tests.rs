@@ -413,6 +413,8 @@ async fn bodies_go_first_then_records_and_the_ledger_still_counts() {
         ));
         assert!(!spool.message(id).await.unwrap().unwrap().has_body);
     }
+    // Files go behind the answer; the next one says that the thread is through with it.
+    spool.probe().await.unwrap();
     assert_eq!(fs::read_dir(config.path.join("bodies")).unwrap().count(), 0);
     assert_balanced(&spool).await;
     assert_eq!(spool.purge(later + 61_000, 10).await.unwrap(), 2);
