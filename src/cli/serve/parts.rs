@@ -14,6 +14,8 @@ use tokio::{sync::watch, task::JoinHandle};
 /// Everything that runs.
 pub struct Parts {
     addresses: Vec<(SocketAddr, &'static str)>,
+    reloader: receive::Reloader,
+    release: Arc<Releaser>,
     receiver: Part,
     releaser: Part,
     control: Part,
@@ -47,6 +49,8 @@ impl Parts {
         });
         Ok(Self {
             addresses: receiver.addresses().into_iter().zip(protocols).collect(),
+            reloader: receiver.reloader(),
+            release: releaser.clone(),
             receiver: Part::start("receiver", |stop| receiver.run(stop)),
             releaser: Part::start("releaser", |stop| async move {
                 releaser.run(stopped(stop)).await;
@@ -54,6 +58,16 @@ impl Parts {
             control: Part::start("control socket", |stop| control.run(stopped(stop))),
             purge: tokio::spawn(purge::run(spool.clone())),
         })
+    }
+
+    /// Takes over what may change while it runs.
+    ///
+    /// # Errors
+    /// Certificates or a list of recipients that cannot be used; then nothing has changed.
+    pub fn reload(&self, config: &Arc<Config>) -> Result<(), receive::BindError> {
+        self.reloader.reload(config)?;
+        self.release.reload(config.clone());
+        Ok(())
     }
 
     /// Where mail is taken: with the ports that the system chose, and the protocol.
