@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod imap;
 pub mod log;
 pub mod mail;
 pub mod manual;
@@ -26,3 +27,4 @@ pub mod receive;
 pub mod release;
 pub mod smtp;
 pub mod spool;
+pub mod web;

@@ -51,6 +51,12 @@ const TABLE: &[Row] = &[
         may_use: &["config"],
         never: &["tokio", ROCKSDB],
     },
+    // A client on its own, whoever calls it.
+    Row {
+        module: "imap",
+        may_use: &[],
+        never: &[ROCKSDB],
+    },
     // Neither SMTP nor the network nor who reads it.
     Row {
         module: "spool",
@@ -81,7 +87,13 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["config"],
+        may_use: &["config", "imap"],
+        never: &[ROCKSDB],
+    },
+    // The same calls for a browser, and the figures of all parts.
+    Row {
+        module: "web",
+        may_use: &["config", "spool", "receive", "release", "control"],
         never: &[ROCKSDB],
     },
     // Commands, `serve` among them, which wires the rest together.
@@ -89,7 +101,7 @@ const TABLE: &[Row] = &[
         module: "cli",
         may_use: &[
             "mail", "smtp", "config", "log", "spool", "net", "receive", "release", "control",
-            "mover",
+            "imap", "web", "mover",
         ],
         never: &[ROCKSDB],
     },

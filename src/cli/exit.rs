@@ -4,6 +4,7 @@ use super::client::ClientError;
 use crate::{
     config::ConfigError,
     control::{ApiError, ErrorKind, FilterError, SocketError},
+    mover::{accounts::AccountsError, login::LoginError, state::StateError},
     spool::SpoolError,
 };
 use std::io;
@@ -79,6 +80,15 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Code> {
         Some(of_client(error))
     } else if let Some(error) = cause.downcast_ref::<SocketError>() {
         Some(of_socket(error))
+    } else if let Some(error) = cause.downcast_ref::<StateError>() {
+        Some(of_mover(error))
+    } else if let Some(error) = cause.downcast_ref::<AccountsError>() {
+        Some(of_accounts(error))
+    } else if let Some(error) = cause.downcast_ref::<LoginError>() {
+        Some(match error {
+            LoginError::Password(error) => of_accounts(error),
+            LoginError::Authorities { source, .. } => of_io(source),
+        })
     } else if cause.is::<ConfigError>() {
         Some(Code::Config)
     } else if cause.is::<FilterError>() {
@@ -99,6 +109,7 @@ fn of_kind(kind: ErrorKind) -> Code {
         | ErrorKind::NoBody
         | ErrorKind::Damaged => Code::Data,
         ErrorKind::TryAgain => Code::TryAgain,
+        ErrorKind::NotLoggedIn | ErrorKind::NotAllowed => Code::Permission,
         // The daemon is of another version than this command.
         ErrorKind::NoSuchCall | ErrorKind::InUse => Code::Unavailable,
         ErrorKind::Io => Code::Io,
@@ -121,6 +132,21 @@ fn of_socket(error: &SocketError) -> Code {
             Code::Permission => Code::Permission,
             _ => Code::CannotCreate,
         },
+    }
+}
+
+fn of_mover(error: &StateError) -> Code {
+    match error {
+        StateError::InUse { .. } => Code::Unavailable,
+        StateError::Corrupt { .. } => Code::Data,
+        StateError::Io { .. } => Code::Io,
+    }
+}
+
+fn of_accounts(error: &AccountsError) -> Code {
+    match error {
+        AccountsError::Unreadable { source, .. } => of_io(source),
+        AccountsError::Invalid { .. } => Code::Data,
     }
 }
 

@@ -14,6 +14,7 @@ mod hold;
 mod human;
 mod list;
 mod mailq;
+mod moving;
 mod park;
 mod pause;
 mod release;
@@ -91,6 +92,8 @@ enum Command {
     Drop(drop::Arguments),
     /// Give deliveries up for good, and report it to their senders (RFC 3464).
     Bounce(bounce::Arguments),
+    /// Copy the mailboxes from the old server to the new one over IMAP.
+    Move(moving::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -135,9 +138,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Code {
 }
 
 fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
-    // The daemon uses all processors; a client waits for one answer at a time.
+    // The daemon and the mover use all processors; a client waits for one answer at a time.
     let mut builder = match command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Move(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build()?.block_on(async {
@@ -155,6 +158,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Park(arguments) => park::run(context, arguments).await,
             Command::Drop(arguments) => drop::run(context, arguments).await,
             Command::Bounce(arguments) => bounce::run(context, arguments).await,
+            Command::Move(arguments) => moving::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }

@@ -7,6 +7,7 @@
 //! then the control socket; then the spool. A second signal ends the process at once,
 //! which is as safe as `kill -9`: the spool recovers.
 
+mod descriptors;
 mod parts;
 mod purge;
 mod reload;
@@ -39,6 +40,7 @@ pub async fn run(context: &Context, Arguments {}: Arguments) -> anyhow::Result<(
     }
     let config = Arc::new(config);
     let _log = crate::log::init(&config.log)?;
+    descriptors::raise(&config);
     let mut signals = Signals::new()?;
     let spool: Arc<dyn Spool> = RocksSpool::open(&config.spool)?;
     let served = serve(context, &config, &spool, &mut signals).await;

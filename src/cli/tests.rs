@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::SpoolConfig,
     control::{
-        ApiError, Decided, ErrorKind, Filter, Ids, PauseOrder, ReleaseOrder, Server, fixture,
+        Api, ApiError, Decided, ErrorKind, Filter, Ids, PauseOrder, ReleaseOrder, Server, fixture,
         view::{DomainEventView, DomainView, MessageView, RepairView, StatusView},
     },
     mail::QueueId,
@@ -42,7 +42,7 @@ impl Daemon {
         let names = DOMAINS.map(String::from);
         spool.add_domains(names.into()).await.unwrap();
         let socket = directory.path().join("control.sock");
-        let server = Server::bind(&socket, spool.clone(), Arc::new(|_| None)).unwrap();
+        let server = Server::bind(&socket, Api::new(spool.clone(), Arc::new(|_| None))).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;

@@ -5,7 +5,7 @@ use super::{
     ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
 };
 use std::{
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -71,6 +71,9 @@ impl Default for Control {
         }
     }
 }
+
+/// Only this machine.
+pub(super) const WEB_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025);
 
 impl Default for Log {
     fn default() -> Self {

@@ -2,7 +2,7 @@
 
 pub(super) const ROOT: &[&str] = &[
     "hostname", "listen", "tls", "spool", "limits", "domain", "release", "bounce", "control",
-    "log", "mover",
+    "web", "log", "mover",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
@@ -30,6 +30,7 @@ pub(super) const RELEASE: &[&str] = &[
 ];
 pub(super) const BOUNCE: &[&str] = &["via"];
 pub(super) const CONTROL: &[&str] = &["socket"];
+pub(super) const WEB: &[&str] = &["address", "token_file", "read_token_file"];
 pub(super) const LOG: &[&str] = &["syslog_name"];
 pub(super) const MOVER: &[&str] = &[
     "accounts", "source", "target", "parallel", "settle", "exclude", "rename",
@@ -59,6 +60,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("bounce.", BOUNCE),
     ("bounce.via.", DESTINATION),
     ("control.", CONTROL),
+    ("web.", WEB),
     ("log.", LOG),
     ("mover.", MOVER),
     ("mover.source.", IMAP),

@@ -64,6 +64,8 @@ pub struct Config {
     pub bounce: Option<Bounce>,
     /// The control socket.
     pub control: Control,
+    /// The web page and the metrics, where they are wanted.
+    pub web: Option<Web>,
     /// The log.
     pub log: Log,
     /// The copying of mailboxes, where it is wanted.
@@ -325,6 +327,18 @@ pub enum InDoubtPolicy {
 pub struct Control {
     /// The Unix socket, mode 0600.
     pub socket: PathBuf,
+}
+
+/// `[web]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Web {
+    /// Address and port. Default 127.0.0.1:8025.
+    pub address: SocketAddr,
+    /// The file whose first line is the operator's token; none: nobody logs in, and only
+    /// metrics and health are there.
+    pub token_file: Option<PathBuf>,
+    /// The same for those who may only look.
+    pub read_token_file: Option<PathBuf>,
 }
 
 /// `[log]`

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles,
-    default, domain,
+    Web, default, domain,
     entry::{Entry, Seen, quoted, shown},
     host, keys, mover, paths,
     problems::Problems,
@@ -40,6 +40,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         release: release(&root),
         bounce: bounce(&root),
         control: control(&root, &base),
+        web: web(&root, &base),
         log: log(&root),
         mover: mover::mover(&root, &base),
     };
@@ -222,6 +223,23 @@ fn control(root: &Section<'_>, base: &Path) -> Control {
         });
     }
     Control { socket }
+}
+
+fn web(root: &Section<'_>, base: &Path) -> Option<Web> {
+    let section = root.section("web", keys::WEB);
+    if !section.is_present() {
+        return None;
+    }
+    let address = match section.entry("address") {
+        Some(entry) => listen_address(&entry)?,
+        None => default::WEB_ADDRESS,
+    };
+    let file = |key| section.entry(key).and_then(|entry| entry.path(base));
+    Some(Web {
+        address,
+        token_file: file("token_file"),
+        read_token_file: file("read_token_file"),
+    })
 }
 
 fn log(root: &Section<'_>) -> Log {

@@ -31,6 +31,19 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&config.control.socket))?;
+    if let Some(web) = &config.web {
+        writeln!(out, "\n[web]")?;
+        writeln!(out, "address = \"{}\"", web.address)?;
+        let files = [
+            ("token_file", &web.token_file),
+            ("read_token_file", &web.read_token_file),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file {
+                writeln!(out, "{key} = {}", path(file))?;
+            }
+        }
+    }
     writeln!(out, "\n[log]")?;
     writeln!(out, "syslog_name = {}", quoted(&config.log.syslog_name))?;
     config

@@ -131,7 +131,7 @@ fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let text = fs::read_to_string(sample()).unwrap();
     let mut full = with(
         "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
-         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[mover]\n\
+         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
          source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
          [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
     )
@@ -445,9 +445,9 @@ fn one_problem_is_one_line() {
             "domain.destination.port: 25 is SMTP's; LMTP",
         ),
         (
-            "[web]\naddress = \"127.0.0.1:80\"",
+            "[cluster]\naddress = \"127.0.0.1:80\"",
             4,
-            "web: unknown key; allowed are hostname, listen",
+            "cluster: unknown key; allowed are hostname, listen",
         ),
         (
             "[limits]\nmin_free = \"1 GiB\"",

@@ -7,7 +7,7 @@ use super::{
     filter::Filter,
     listing::Listing,
     orders::{PauseOrder, ReleaseOrder},
-    server::Shared,
+    server::Api,
     stream,
     view::{
         DomainEventView, DomainView, EventView, FsckView, Live, MessageView, RepairView, StatusView,
@@ -30,7 +30,7 @@ use std::time::Instant;
 
 type Answered<T> = Result<T, ApiError>;
 
-pub(super) fn router(shared: Shared) -> Router {
+pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/domains/{name}", get(domain))
@@ -51,174 +51,163 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/fsck/repair", post(repair))
         .fallback(no_such_call)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(shared)
+        .with_state(api)
 }
 
-async fn status(State(shared): State<Shared>) -> Answered<Json<StatusView>> {
+async fn status(State(api): State<Api>) -> Answered<Json<StatusView>> {
+    Ok(Json(status_view(&api).await?))
+}
+
+pub(super) async fn status_view(api: &Api) -> Result<StatusView, SpoolError> {
     let mut domains = Vec::new();
-    for domain in shared.spool.domains() {
-        domains.push(domain_view(&shared, &domain).await?);
+    for domain in api.spool.domains() {
+        domains.push(domain_view(api, &domain).await?);
     }
-    Ok(Json(StatusView {
+    Ok(StatusView {
         version: env!("CARGO_PKG_VERSION").into(),
         now_ms: now_ms(),
-        refusing: shared.spool.admit(0).err().map(|error| error.to_string()),
+        refusing: api.spool.admit(0).err().map(|error| error.to_string()),
         domains,
-    }))
+    })
 }
 
-async fn domain(
-    State(shared): State<Shared>,
-    Path(name): Path<String>,
-) -> Answered<Json<DomainView>> {
+async fn domain(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
     let name = name.to_lowercase();
-    let domain = shared.spool.domain(&name);
+    let domain = api.spool.domain(&name);
     let domain = domain.ok_or(SpoolError::UnknownDomain(name))?;
-    Ok(Json(domain_view(&shared, &domain).await?))
+    Ok(Json(domain_view(&api, &domain).await?))
 }
 
-async fn domain_view(shared: &Shared, domain: &DomainStatus) -> Answered<DomainView> {
+async fn domain_view(api: &Api, domain: &DomainStatus) -> Result<DomainView, SpoolError> {
     let live = Live {
-        oldest_ms: shared.spool.oldest(domain.name.clone()).await?,
-        release: (shared.live)(&domain.name),
-        speed: shared.speeds.of(domain, Instant::now()),
+        oldest_ms: api.spool.oldest(domain.name.clone()).await?,
+        release: (api.live)(&domain.name),
+        speed: api.speeds.of(domain, Instant::now()),
     };
     Ok(DomainView::of(domain, live, now_ms()))
 }
 
-async fn domain_events(
-    State(shared): State<Shared>,
-    Path(name): Path<String>,
-) -> Answered<Response> {
+async fn domain_events(State(api): State<Api>, Path(name): Path<String>) -> Answered<Response> {
     let name = name.to_lowercase();
-    if shared.spool.domain(&name).is_none() {
+    if api.spool.domain(&name).is_none() {
         return Err(SpoolError::UnknownDomain(name).into());
     }
-    let events = shared.spool.domain_events(name).await?;
+    let events = api.spool.domain_events(name).await?;
     Ok(stream::lines(events.iter().map(DomainEventView::from)))
 }
 
-async fn hold(
-    State(shared): State<Shared>,
-    Path(name): Path<String>,
-) -> Answered<Json<DomainView>> {
-    command(&shared, name, DomainCommand::Hold, "hold").await
+async fn hold(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
+    command(&api, name, DomainCommand::Hold, "hold").await
 }
 
 async fn release(
-    State(shared): State<Shared>,
+    State(api): State<Api>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Answered<Json<DomainView>> {
     let order: ReleaseOrder = parse_or_default(&body)?;
-    command(&shared, name, order.try_into()?, "release").await
+    command(&api, name, order.try_into()?, "release").await
 }
 
 async fn pause(
-    State(shared): State<Shared>,
+    State(api): State<Api>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Answered<Json<DomainView>> {
     let order: PauseOrder = parse_or_default(&body)?;
-    command(&shared, name, order.try_into()?, "pause").await
+    command(&api, name, order.try_into()?, "pause").await
 }
 
-async fn resume(
-    State(shared): State<Shared>,
-    Path(name): Path<String>,
-) -> Answered<Json<DomainView>> {
-    command(&shared, name, DomainCommand::Resume, "resume").await
+async fn resume(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
+    command(&api, name, DomainCommand::Resume, "resume").await
 }
 
 async fn command(
-    shared: &Shared,
+    api: &Api,
     name: String,
     command: DomainCommand,
     word: &str,
 ) -> Answered<Json<DomainView>> {
     let cause = Cause::Operator(word.into());
     let name = name.to_lowercase();
-    let domain = shared.spool.command(name, command, cause).await?;
-    Ok(Json(domain_view(shared, &domain).await?))
+    let domain = api.spool.command(name, command, cause).await?;
+    Ok(Json(domain_view(api, &domain).await?))
 }
 
 async fn messages(
-    State(shared): State<Shared>,
+    State(api): State<Api>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Answered<Response> {
     let Query(filter) = filter.map_err(|error| ApiError::bad_request(error.body_text()))?;
     if let Some(domain) = &filter.domain
-        && shared.spool.domain(&domain.to_lowercase()).is_none()
+        && api.spool.domain(&domain.to_lowercase()).is_none()
     {
         return Err(SpoolError::UnknownDomain(domain.clone()).into());
     }
-    let listing = Listing::new(shared.spool, filter)
+    let listing = Listing::new(api.spool, filter)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
     Ok(stream::listing(listing).await?)
 }
 
-async fn message(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-) -> Answered<Json<MessageView>> {
-    let message = find(&shared, &id).await?;
-    let deliveries = shared.spool.deliveries(message.id).await?;
+async fn message(State(api): State<Api>, Path(id): Path<String>) -> Answered<Json<MessageView>> {
+    let message = find(&api, &id).await?;
+    let deliveries = api.spool.deliveries(message.id).await?;
     Ok(Json(MessageView::of(&message, &deliveries)))
 }
 
-async fn events(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Response> {
-    let message = find(&shared, &id).await?;
-    let events = shared.spool.events(message.id).await?;
+async fn events(State(api): State<Api>, Path(id): Path<String>) -> Answered<Response> {
+    let message = find(&api, &id).await?;
+    let events = api.spool.events(message.id).await?;
     let views = events.iter().map(|event| EventView::of(&message, event));
     Ok(stream::lines(views))
 }
 
-async fn raw(State(shared): State<Shared>, Path(id): Path<String>) -> Answered<Response> {
-    let message = find(&shared, &id).await?;
-    Ok(stream::raw(shared.spool.body(message.id).await?))
+async fn raw(State(api): State<Api>, Path(id): Path<String>) -> Answered<Response> {
+    let message = find(&api, &id).await?;
+    Ok(stream::raw(api.spool.body(message.id).await?))
 }
 
-async fn find(shared: &Shared, id: &str) -> Answered<StoredMessage> {
+async fn find(api: &Api, id: &str) -> Answered<StoredMessage> {
     let id: QueueId = id
         .parse()
         .map_err(|error: crate::mail::QueueIdError| ApiError::bad_request(error.to_string()))?;
-    let message = shared.spool.message(id).await?;
+    let message = api.spool.message(id).await?;
     Ok(message.ok_or(SpoolError::UnknownMessage(id))?)
 }
 
-async fn retry(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+async fn retry(state: State<Api>, body: Bytes) -> Answered<Json<Decided>> {
     decide(&state, Decision::Retry, &body).await
 }
 
-async fn park(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+async fn park(state: State<Api>, body: Bytes) -> Answered<Json<Decided>> {
     decide(&state, Decision::Park, &body).await
 }
 
-async fn drop(state: State<Shared>, body: Bytes) -> Answered<Json<Decided>> {
+async fn drop(state: State<Api>, body: Bytes) -> Answered<Json<Decided>> {
     decide(&state, Decision::Drop, &body).await
 }
 
-async fn bounce(State(shared): State<Shared>, body: Bytes) -> Answered<Json<Bounced>> {
+async fn bounce(State(api): State<Api>, body: Bytes) -> Answered<Json<Bounced>> {
     let ids: Ids = parse(&body)?;
-    let reporter = shared.reporter.as_deref();
-    let bounced = bounce::bounce(&*shared.spool, reporter, &ids, now_ms()).await?;
+    let reporter = api.reporter.as_deref();
+    let bounced = bounce::bounce(&*api.spool, reporter, &ids, now_ms()).await?;
     Ok(Json(bounced))
 }
 
-async fn decide(shared: &Shared, decision: Decision, body: &[u8]) -> Answered<Json<Decided>> {
+async fn decide(api: &Api, decision: Decision, body: &[u8]) -> Answered<Json<Decided>> {
     let ids: Ids = parse(body)?;
-    let decided = decision::decide(&*shared.spool, decision, &ids, now_ms()).await?;
+    let decided = decision::decide(&*api.spool, decision, &ids, now_ms()).await?;
     Ok(Json(decided))
 }
 
-async fn fsck(State(shared): State<Shared>) -> Answered<Json<FsckView>> {
+async fn fsck(State(api): State<Api>) -> Answered<Json<FsckView>> {
     // Every body is read, and every digest computed.
     let verify_bodies = true;
-    Ok(Json(shared.spool.recount(verify_bodies).await?.into()))
+    Ok(Json(api.spool.recount(verify_bodies).await?.into()))
 }
 
-async fn repair(State(shared): State<Shared>) -> Answered<Json<RepairView>> {
-    let repaired = shared.spool.repair().await?;
+async fn repair(State(api): State<Api>) -> Answered<Json<RepairView>> {
+    let repaired = api.spool.repair().await?;
     Ok(Json(RepairView { repaired }))
 }
 

@@ -15,6 +15,10 @@ pub enum ErrorKind {
     BadRequest,
     /// There is no such path (404), or not with this method (405).
     NoSuchCall,
+    /// Nobody is logged in (401); on the web page only.
+    NotLoggedIn,
+    /// Whoever is logged in may only look, or another site asks (403); on the web page only.
+    NotAllowed,
     /// The domain is not configured (404).
     UnknownDomain,
     /// There is no such message (404).
@@ -82,6 +86,8 @@ impl ErrorKind {
     fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NoSuchCall
             | Self::UnknownDomain
             | Self::UnknownMessage

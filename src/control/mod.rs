@@ -68,5 +68,5 @@ pub use filter::{Filter, FilterError, StateFilter};
 pub use listing::Listing;
 pub use next::SILENCE_MS;
 pub use orders::{PauseOrder, ReleaseOrder};
-pub use server::{LiveRelease, Server};
+pub use server::{Api, LiveRelease, Server};
 pub use socket::SocketError;

@@ -4,9 +4,9 @@ use super::{
     api,
     socket::{self, Socket, SocketError},
     speed::{SAMPLE_EVERY, Speeds},
-    view::ReleaseView,
+    view::{ReleaseView, StatusView},
 };
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 use std::{
     future::Future,
     path::Path,
@@ -21,21 +21,53 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Tells what the release of a domain is doing; `None` when it does nothing.
 pub type LiveRelease = Arc<dyn Fn(&str) -> Option<ReleaseView> + Send + Sync>;
 
-/// What every call needs.
+/// The calls, wherever they are answered: what every one of them needs.
 #[derive(Clone)]
-pub(super) struct Shared {
-    pub spool: Arc<dyn Spool>,
-    pub live: LiveRelease,
-    pub speeds: Arc<Speeds>,
+pub struct Api {
+    pub(super) spool: Arc<dyn Spool>,
+    pub(super) live: LiveRelease,
+    pub(super) speeds: Arc<Speeds>,
     /// In whose name reports are made; nothing when they could not leave.
-    pub reporter: Option<Arc<str>>,
+    pub(super) reporter: Option<Arc<str>>,
+}
+
+impl Api {
+    /// Calls on this spool and its releases.
+    pub fn new(spool: Arc<dyn Spool>, live: LiveRelease) -> Self {
+        Self {
+            spool,
+            live,
+            speeds: Arc::default(),
+            reporter: None,
+        }
+    }
+
+    /// The same that can bounce: reports are made in the name of this host, and leave.
+    #[must_use]
+    pub fn with_reporter(mut self, hostname: &str) -> Self {
+        self.reporter = Some(hostname.into());
+        self
+    }
+
+    /// The calls by their paths, all below `/v1`. Whoever serves them says who may call.
+    pub fn router(&self) -> axum::Router {
+        api::router(self.clone())
+    }
+
+    /// What `GET /v1/status` answers.
+    ///
+    /// # Errors
+    /// Those of the spool.
+    pub async fn status(&self) -> Result<StatusView, SpoolError> {
+        api::status_view(self).await
+    }
 }
 
 /// A bound control socket.
 pub struct Server {
     listener: UnixListener,
     socket: Socket,
-    shared: Shared,
+    api: Api,
 }
 
 impl Server {
@@ -44,35 +76,18 @@ impl Server {
     ///
     /// # Errors
     /// [`SocketError`], also when another daemon answers there.
-    pub fn bind(
-        path: &Path,
-        spool: Arc<dyn Spool>,
-        live: LiveRelease,
-    ) -> Result<Self, SocketError> {
+    pub fn bind(path: &Path, api: Api) -> Result<Self, SocketError> {
         let (listener, socket) = socket::bind(path)?;
         let listener = UnixListener::from_std(listener).map_err(|source| SocketError::Io {
             doing: "listen at",
             path: path.to_owned(),
             source,
         })?;
-        let shared = Shared {
-            spool,
-            live,
-            speeds: Arc::default(),
-            reporter: None,
-        };
         Ok(Self {
             listener,
             socket,
-            shared,
+            api,
         })
-    }
-
-    /// The same that can bounce: reports are made in the name of this host, and leave.
-    #[must_use]
-    pub fn with_reporter(mut self, hostname: &str) -> Self {
-        self.shared.reporter = Some(hostname.into());
-        self
     }
 
     /// Answers until `shutdown`, then finishes what is under way, for three seconds at
@@ -81,15 +96,13 @@ impl Server {
         let Self {
             listener,
             socket,
-            shared,
+            api,
         } = self;
         let (stop, mut stopped) = tokio::sync::watch::channel(());
-        let sampler = sample(shared.clone());
-        let server =
-            axum::serve(listener, api::router(shared)).with_graceful_shutdown(async move {
-                shutdown.await;
-                drop(stop);
-            });
+        let server = axum::serve(listener, api.router()).with_graceful_shutdown(async move {
+            shutdown.await;
+            drop(stop);
+        });
         let too_late = async {
             // Fails when `stop` is dropped, which is the news waited for.
             let _ = stopped.changed().await;
@@ -102,17 +115,17 @@ impl Server {
                 }
             }
             () = too_late => tracing::warn!("control clients were cut off at the stop"),
-            () = sampler => {}
+            () = sample(api) => {}
         }
         drop(socket);
     }
 }
 
-async fn sample(shared: Shared) {
+async fn sample(api: Api) {
     let mut every = tokio::time::interval(SAMPLE_EVERY);
     loop {
         every.tick().await;
-        let domains = shared.spool.domains();
-        shared.speeds.sample(&domains, Instant::now());
+        let domains = api.spool.domains();
+        api.speeds.sample(&domains, Instant::now());
     }
 }

@@ -15,5 +15,11 @@ pub mod bounce {}
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 
+#[doc = include_str!("imap.md")]
+pub mod imap {}
+
+#[doc = include_str!("mover.md")]
+pub mod mover {}
+
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}

@@ -10,16 +10,20 @@
 //! the server's words, and the others go on.
 
 use super::{
+    body::Body,
+    date,
     hash::Identity,
-    state::{At, FolderRecord, MessageRecord, Outcome, State, StateError},
+    state::{At, MessageRecord, NoteKind, NoteRecord, Outcome, State, StateError},
 };
+use crate::imap::UidSet;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     future::Future,
+    time::Duration,
 };
 
-/// A message in memory.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A message between the servers.
+#[derive(Clone, Debug)]
 pub struct Message {
     /// Its UID at the source.
     pub uid: u32,
@@ -30,7 +34,7 @@ pub struct Message {
     /// As the source has them.
     pub flags: Vec<String>,
     /// Its bytes, unchanged.
-    pub bytes: Vec<u8>,
+    pub body: Body,
 }
 
 /// A message that was found at the target.
@@ -47,14 +51,26 @@ pub trait Target: Send {
     /// The UID that the next message will have at least.
     fn uidnext(&mut self) -> impl Future<Output = Result<u32, Failure>> + Send;
 
-    /// Appends all of them or none, and tells their UIDs where the server does (UIDPLUS).
+    /// Appends them, and tells for each how that went, in their order: its UID where the
+    /// server tells (UIDPLUS). A server that takes a batch whole or not at all refuses each
+    /// message of it.
     fn append(
         &mut self,
         batch: &[Message],
-    ) -> impl Future<Output = Result<Vec<Option<u32>>, Failure>> + Send;
+    ) -> impl Future<Output = Vec<Result<Option<u32>, Failure>>> + Send;
 
-    /// The messages from this UID on.
-    fn since(&mut self, uid: u32) -> impl Future<Output = Result<Vec<Found>, Failure>> + Send;
+    /// The UIDs that there are from first to last.
+    fn uids(
+        &mut self,
+        first: u32,
+        last: u32,
+    ) -> impl Future<Output = Result<UidSet, Failure>> + Send;
+
+    /// What those of these messages that exist are known by. It reads them.
+    fn identities(
+        &mut self,
+        uids: &UidSet,
+    ) -> impl Future<Output = Result<Vec<Found>, Failure>> + Send;
 }
 
 /// How the target fails.
@@ -66,17 +82,27 @@ pub enum Failure {
         /// Its words.
         reply: String,
     },
-    /// It takes nothing now: over quota, throttled, out of order. Nothing was done.
+    /// The account is full. Nothing was done.
+    #[error("over quota: {reply}")]
+    OverQuota {
+        /// Its words.
+        reply: String,
+    },
+    /// It takes nothing now: throttled, out of order. Nothing was done.
     #[error("not now: {reply}")]
     NotNow {
         /// Its words.
         reply: String,
+        /// How long it asks to be left alone, where it does.
+        wait: Option<Duration>,
     },
     /// The connection is gone: what was under way may have been done.
-    #[error("connection lost: {detail}")]
+    #[error("{detail}")]
     Lost {
         /// How.
         detail: String,
+        /// How long it asks to be left alone, where it does.
+        wait: Option<Duration>,
     },
 }
 
@@ -94,8 +120,8 @@ pub enum CopyError {
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Copied {
-    /// Messages that the target took.
-    pub messages: u64,
+    /// Messages that the target took, by UID at the source, with their UIDs there.
+    pub messages: Vec<(u32, Option<u32>)>,
     /// Their bytes.
     pub bytes: u64,
     /// Those that it did not, by UID at the source, with its words.
@@ -122,41 +148,136 @@ pub async fn append(
         let target_uidnext = target.uidnext().await?;
         let intent = Outcome::Intended { target_uidnext };
         state.intend(at, &records(&batch, |_| intent.clone()))?;
-        match target.append(&batch).await {
-            Ok(mut uids) => {
-                uids.resize(batch.len(), None);
-                if uids.contains(&None) {
-                    // Without UIDPLUS they are the new ones with these bytes.
-                    let found = target.since(target_uidnext).await?;
-                    uids = assign(batch.iter().map(|message| message.identity), found);
+        let mut results = target.append(&batch).await;
+        let short = || Err(lost("the server did not answer for each message"));
+        results.resize_with(batch.len(), short);
+        let (taken, refused, stop) = sort(batch, results);
+        took(state, at, target, target_uidnext, &taken, &mut copied).await?;
+        if let Some(failure) = stop {
+            return Err(failure.into());
+        }
+        match <[_; 1]>::try_from(refused) {
+            Ok([(message, reply)]) => match plainer(&message) {
+                // What it may not like is left out once, which is noted.
+                Some((message, why)) => {
+                    state.note(at, message.uid, &note(&message, NoteKind::Altered, why))?;
+                    left.push_front(vec![message]);
                 }
-                let mut uids = uids.into_iter();
-                let done = records(&batch, |_| Outcome::Copied {
-                    target_uid: uids.next().flatten(),
-                });
-                state.settle(at, &done)?;
-                copied.messages += batch.len() as u64;
-                copied.bytes += batch.iter().map(|one| one.bytes.len() as u64).sum::<u64>();
-            }
-            Err(Failure::Refused { reply }) if batch.len() == 1 => {
-                let refused = Outcome::Refused {
-                    reply: reply.clone(),
-                };
-                state.settle(at, &records(&batch, |_| refused.clone()))?;
-                copied
-                    .refused
-                    .extend(batch.iter().map(|message| (message.uid, reply.clone())));
-            }
-            Err(Failure::Refused { .. }) => {
-                let mut first = batch;
+                None => refuse(state, at, &message, reply, &mut copied)?,
+            },
+            Err(refused) => {
+                // Taken whole or not at all: halves, until the one stands alone.
+                let mut first: Vec<Message> = refused.into_iter().map(|(one, _)| one).collect();
                 let second = first.split_off(first.len() / 2);
                 left.push_front(second);
                 left.push_front(first);
             }
-            Err(failure) => return Err(failure.into()),
         }
     }
     Ok(copied)
+}
+
+/// A failure of a connection that says what no server may say.
+#[must_use]
+pub fn lost(detail: &str) -> Failure {
+    Failure::Lost {
+        detail: detail.to_owned(),
+        wait: None,
+    }
+}
+
+type Sorted = (
+    Vec<(Message, Option<u32>)>,
+    Vec<(Message, String)>,
+    Option<Failure>,
+);
+
+/// Those that were taken, those that were refused, and why nothing more can be sent.
+fn sort(batch: Vec<Message>, results: Vec<Result<Option<u32>, Failure>>) -> Sorted {
+    let (mut taken, mut refused, mut stop) = (Vec::new(), Vec::new(), None);
+    for (message, result) in batch.into_iter().zip(results) {
+        match result {
+            Ok(uid) => taken.push((message, uid)),
+            Err(Failure::Refused { reply }) => refused.push((message, reply)),
+            Err(failure) => stop = stop.or(Some(failure)),
+        }
+    }
+    (taken, refused, stop)
+}
+
+async fn took(
+    state: &State,
+    at: At<'_>,
+    target: &mut impl Target,
+    target_uidnext: u32,
+    taken: &[(Message, Option<u32>)],
+    copied: &mut Copied,
+) -> Result<(), CopyError> {
+    let mut uids: Vec<Option<u32>> = taken.iter().map(|(_, uid)| *uid).collect();
+    if uids.contains(&None) {
+        // Without UIDPLUS they are the new ones with these bytes.
+        let found = since(target, target_uidnext).await?;
+        uids = assign(taken.iter().map(|(message, _)| message.identity), found);
+    }
+    let mut done = Vec::with_capacity(taken.len());
+    for ((message, _), target_uid) in taken.iter().zip(uids) {
+        done.push((message.uid, record(message, Outcome::Copied { target_uid })));
+        copied.messages.push((message.uid, target_uid));
+        copied.bytes += message.body.len();
+    }
+    state.settle(at, &done)?;
+    Ok(())
+}
+
+fn refuse(
+    state: &State,
+    at: At<'_>,
+    message: &Message,
+    reply: String,
+    copied: &mut Copied,
+) -> Result<(), StateError> {
+    state.note(
+        at,
+        message.uid,
+        &note(message, NoteKind::Refused, reply.clone()),
+    )?;
+    let refused = Outcome::Refused {
+        reply: reply.clone(),
+    };
+    state.settle(at, &[(message.uid, record(message, refused))])?;
+    copied.refused.push((message.uid, reply));
+    Ok(())
+}
+
+/// The message without what servers are known to refuse beside its bytes, and what that is:
+/// a date that they cannot store, then keywords.
+fn plainer(message: &Message) -> Option<(Message, String)> {
+    let mut plainer = message.clone();
+    if let Some(date) = date::clamped(&message.internal_date) {
+        let why = format!("date {} is stored as {date}", message.internal_date.trim());
+        plainer.internal_date = date;
+        return Some((plainer, why));
+    }
+    plainer.flags.retain(|flag| flag.starts_with('\\'));
+    let left_out: Vec<&str> = (message.flags.iter())
+        .filter(|flag| !flag.starts_with('\\'))
+        .map(String::as_str)
+        .collect();
+    let why = format!(
+        "the target does not take the keywords {}",
+        left_out.join(" ")
+    );
+    (!left_out.is_empty()).then_some((plainer, why))
+}
+
+/// A note on a message.
+pub(super) fn note(message: &Message, kind: NoteKind, why: String) -> NoteRecord {
+    NoteRecord {
+        kind,
+        message_id: message.body.message_id(),
+        size: message.body.len(),
+        why,
+    }
 }
 
 /// What a search after intents gave.
@@ -195,7 +316,7 @@ pub async fn recover(
     let Some(from) = intents.iter().map(|(_, _, uidnext)| *uidnext).min() else {
         return Ok(Recovered::default());
     };
-    let mut found = target.since(from).await?;
+    let mut found = since(target, from).await?;
     // Another message of the same bytes that is another's copy is not this one's.
     found.retain(|one| !taken.contains(&one.uid));
     let identities = intents.iter().map(|(_, record, _)| Identity {
@@ -218,37 +339,10 @@ pub async fn recover(
     Ok(recovered)
 }
 
-/// Makes the map of a folder anew, for one whose UIDs changed, or of which nothing is known:
-/// every message of the source (its outcome is of no account) is matched by its bytes with
-/// what the target has, so that nothing is sent a second time.
-///
-/// # Errors
-/// [`StateError`]; the old map stays then.
-pub fn rebuild(
-    state: &State,
-    at: At<'_>,
-    folder: &FolderRecord,
-    source: Vec<(u32, MessageRecord)>,
-    found: Vec<Found>,
-) -> Result<Recovered, StateError> {
-    let identities = source.iter().map(|(_, record)| Identity {
-        hash: record.hash,
-        bytes: record.size,
-    });
-    let uids = assign(identities, found);
-    let mut recovered = Recovered::default();
-    let mut adopted = Vec::new();
-    for ((uid, mut record), target_uid) in source.into_iter().zip(uids) {
-        if target_uid.is_some() {
-            record.outcome = Outcome::Copied { target_uid };
-            adopted.push((uid, record));
-        } else {
-            recovered.missing.push(uid);
-        }
-    }
-    recovered.adopted = adopted.len() as u64;
-    state.replace_messages(at, folder, &adopted)?;
-    Ok(recovered)
+/// The messages from this UID on.
+async fn since(target: &mut impl Target, from: u32) -> Result<Vec<Found>, Failure> {
+    let uids = target.uids(from, u32::MAX).await?;
+    target.identities(&uids).await
 }
 
 /// For each message one that was found with its bytes, each given once, in their order.
@@ -267,18 +361,20 @@ fn records(
     batch: &[Message],
     mut outcome: impl FnMut(&Message) -> Outcome,
 ) -> Vec<(u32, MessageRecord)> {
-    let record = |message: &Message| MessageRecord {
+    (batch.iter())
+        .map(|message| (message.uid, record(message, outcome(message))))
+        .collect()
+}
+
+/// What is noted of a message.
+pub(super) fn record(message: &Message, outcome: Outcome) -> MessageRecord {
+    MessageRecord {
         hash: message.identity.hash,
         size: message.identity.bytes,
         internal_date: message.internal_date.clone(),
         flags: message.flags.clone(),
-        outcome: outcome(message),
-    };
-    batch
-        .iter()
-        .map(|one| one.uid)
-        .zip(batch.iter().map(record))
-        .collect()
+        outcome,
+    }
 }
 
 #[cfg(test)]

@@ -2,23 +2,38 @@
 //! finds nothing new.
 //!
 //! - `accounts`: whose mailboxes; `mapping`: which folder becomes which.
-//! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which flags the target takes;
-//!   `converge`: whether a pass was the last one.
-//! - `hash`: how a message is known again at the other server.
+//! - `run`: all accounts, in passes; `account`: one of them, over its connections; `folders`:
+//!   both sides' folders; `source`, `target`: the two ends of a folder over IMAP; `login`: who
+//!   logs in where.
+//! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
+//!   flags the target takes; `matching`: what the target had already; `converge`: whether a
+//!   pass was the last one.
+//! - `preview`: what copying would do, without doing it.
+//! - `copy`: messages into a folder, each exactly once whatever is lost on the way; `body`:
+//!   their bytes in little memory; `hash`: how a message is known again at the other server;
+//!   `date`: INTERNALDATE.
 //! - `state`: what has been copied, on disk; the only place here that knows RocksDB.
-//! - `copy`: messages into a folder, each exactly once whatever is lost on the way.
-//!
-//! The engine asks servers through the traits `pass::Source`, `pass::Folder` and
-//! `copy::Target`; no command drives it over a real connection yet.
+//! - `meter`: how far a run is, for those who watch it.
 //!
 //! Nothing at the source is ever changed, and nothing is added to a message.
 
+pub mod account;
 pub mod accounts;
+pub mod body;
 pub mod converge;
 pub mod copy;
+pub mod date;
 pub mod flags;
+pub mod folders;
 pub mod hash;
+pub mod login;
 pub mod mapping;
+pub mod matching;
+pub mod meter;
 pub mod pass;
 pub mod plan;
+pub mod preview;
+pub mod run;
+pub mod source;
 pub mod state;
+pub mod target;

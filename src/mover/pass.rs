@@ -3,23 +3,33 @@
 //! Where the folder stands is noted last, so that a pass that fails anywhere is done again
 //! from where its messages' records are. Nothing here changes the source: [`Source`] has no
 //! call that could.
+//!
+//! A folder of any size takes little memory: UIDs are kept as ranges, and what else is known
+//! of messages for a window of them at a time. While a batch is appended the next one is
+//! read.
+
+mod flagging;
+mod reading;
+mod verify;
 
 use super::{
-    copy::{CopyError, Failure, Message, Target, append, rebuild, recover},
+    body::Read,
+    copy::{Copied, CopyError, Failure, Message, Target, append, recover},
+    date,
     flags::Permanent,
-    hash::identity,
+    matching::Matching,
+    meter::Meter,
     plan::{Flags, Plan, Standing, Work, plan},
     state::{At, FolderRecord, MessageRecord, Outcome, State},
 };
-use std::{
-    collections::{BTreeSet, HashSet},
-    future::Future,
-};
+use crate::imap::UidSet;
+use flagging::{Settings, carry_flags};
+use reading::Reading;
+use std::{collections::BTreeSet, future::Future};
+use verify::Verify;
 
-/// Messages in a batch.
-const BATCH_MESSAGES_MAX: usize = 100;
-/// Bytes in a batch, unless one message alone has more.
-const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Messages whose figures are in memory at once.
+const WINDOW_UIDS: u32 = 1000;
 
 /// What the source tells of a message without its body.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,38 +46,52 @@ pub struct Meta {
 
 /// The folder at the source, over one connection: reading only.
 pub trait Source: Send {
-    /// STATUS.
-    fn standing(&mut self) -> impl Future<Output = Result<Standing, Failure>> + Send;
+    /// The UIDs that there are from first to last.
+    fn uids(
+        &mut self,
+        first: u32,
+        last: u32,
+    ) -> impl Future<Output = Result<UidSet, Failure>> + Send;
 
-    /// The messages from this UID on; only those changed since a modification sequence,
+    /// Those of these messages that exist; only those changed since a modification sequence,
     /// where one is given.
     fn scan(
         &mut self,
-        from: u32,
+        uids: &UidSet,
         changed_since: Option<u64>,
     ) -> impl Future<Output = Result<Vec<Meta>, Failure>> + Send;
 
-    /// The bytes of those of these messages that still exist, by rising UID.
-    fn fetch(
-        &mut self,
-        uids: &[u32],
-    ) -> impl Future<Output = Result<Vec<(u32, Vec<u8>)>, Failure>> + Send;
+    /// Those of these messages that still exist.
+    fn fetch(&mut self, uids: &UidSet) -> impl Future<Output = Result<Vec<Read>, Failure>> + Send;
 }
 
 /// The folder at the target, with what a pass needs beside appending.
 pub trait Folder: Target {
-    /// UIDVALIDITY.
-    fn uidvalidity(&mut self) -> impl Future<Output = Result<u32, Failure>> + Send;
+    /// How it stands.
+    fn open(&mut self) -> impl Future<Output = Result<Opened, Failure>> + Send;
 
-    /// What it takes as flags.
-    fn permanent(&mut self) -> impl Future<Output = Result<Permanent, Failure>> + Send;
+    /// What is known of those of these messages that exist.
+    fn scan(&mut self, uids: &UidSet) -> impl Future<Output = Result<Vec<Meta>, Failure>> + Send;
 
-    /// Sets these flags in the place of those that a message has.
+    /// Sets these flags in the place of those that the messages have.
     fn store(
         &mut self,
-        uid: u32,
+        uids: &UidSet,
         flags: &[String],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What the target tells of its folder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// UIDVALIDITY.
+    pub uidvalidity: u32,
+    /// UIDNEXT.
+    pub uidnext: u32,
+    /// How many messages it has.
+    pub messages: u32,
+    /// What it takes as flags.
+    pub permanent: Permanent,
 }
 
 /// What a pass did in a folder.
@@ -83,10 +107,14 @@ pub struct Report {
     pub flagged: u64,
     /// Messages that the source has no more; they are kept.
     pub expunged: u64,
-    /// Messages that the target did not take, by UID at the source, with its words.
-    pub refused: Vec<(u32, String)>,
+    /// Messages that the target did not take.
+    pub refused: u64,
+    /// Messages that the target has otherwise than the source.
+    pub altered: u64,
     /// Flags and keywords that the target does not take.
     pub lost_flags: BTreeSet<String>,
+    /// The latest INTERNALDATE of those that were new, in seconds since 1970.
+    pub newest_s: Option<i64>,
 }
 
 impl Report {
@@ -95,196 +123,258 @@ impl Report {
     pub fn found_new(&self) -> u64 {
         self.copied + self.adopted + self.flagged
     }
+
+    /// Adds what was done in another folder.
+    pub fn add(&mut self, other: Self) {
+        self.copied += other.copied;
+        self.bytes += other.bytes;
+        self.adopted += other.adopted;
+        self.flagged += other.flagged;
+        self.expunged += other.expunged;
+        self.refused += other.refused;
+        self.altered += other.altered;
+        self.lost_flags.extend(other.lost_flags);
+        self.newest_s = self.newest_s.max(other.newest_s);
+    }
+}
+
+/// Which folder, and how it stood before anything was read: what arrives meanwhile is new
+/// in the next pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// Which, by the source's names.
+    pub at: At<'a>,
+    /// At the source.
+    pub standing: Standing,
+    /// Its name at the target, as that server sends it.
+    pub target_name: &'a [u8],
+    /// UIDVALIDITY at the target, where the list of its folders told.
+    pub target_uidvalidity: Option<u32>,
+}
+
+/// Whether there is nothing to do in a folder, as far as the lists of folders told.
+///
+/// # Errors
+/// [`CopyError::State`].
+pub fn is_done(state: &State, job: &Job<'_>) -> Result<bool, CopyError> {
+    let known = state.folder(job.at)?;
+    Ok(plan(known.as_ref(), &job.standing, job.target_uidvalidity) == Plan::Skip)
 }
 
 /// Goes through a folder once.
 ///
 /// # Errors
-/// [`CopyError`]: what is done is noted; the next pass goes on there.
+/// [`CopyError`]: what is done is noted; the next pass goes on there. The report has what
+/// was done before.
 pub async fn folder(
     state: &State,
-    at: At<'_>,
+    job: &Job<'_>,
     source: &mut impl Source,
     target: &mut impl Folder,
-    target_name: &[u8],
-) -> Result<Report, CopyError> {
-    // Before anything is read: what arrives meanwhile is new in the next pass.
-    let standing = source.standing().await?;
+    meter: &Meter,
+    report: &mut Report,
+) -> Result<(), CopyError> {
+    let (at, standing) = (job.at, &job.standing);
     let known = state.folder(at)?;
-    let target_uidvalidity = target.uidvalidity().await?;
-    let mut record = FolderRecord {
-        source_uidvalidity: standing.uidvalidity,
-        source_uidnext: 1,
-        source_messages: 0,
-        source_highestmodseq: None,
-        target_name: target_name.to_vec(),
-        target_uidvalidity,
+    let opened = target.open().await?;
+    let (mut record, work) = match (
+        plan(known.as_ref(), standing, Some(opened.uidvalidity)),
+        known,
+    ) {
+        (Plan::Skip, _) => return Ok(()),
+        (Plan::Continue(work), Some(known)) => (known, work),
+        (Plan::Continue(_) | Plan::Rebuild, _) => begin(state, job, &opened)?,
     };
-    let mut report = Report::default();
-    let work = match plan(known.as_ref(), &standing, Some(target_uidvalidity)) {
-        Plan::Skip => return Ok(report),
-        Plan::Continue(work) => work,
-        Plan::Rebuild => {
-            let permanent = target.permanent().await?;
-            report.adopted = match_all(state, at, source, target, &record, &permanent).await?;
-            Work {
-                new_from: Some(1),
-                flags: Flags::All,
-                expunged: false,
-            }
-        }
-    };
-    let permanent = target.permanent().await?;
     let recovered = recover(state, at, target).await?;
     report.adopted += recovered.adopted;
+    let mut matching = match record.match_below {
+        Some(below) => Matching::read(state, at, target, below).await?,
+        None => Matching::default(),
+    };
+    let settled = state.settled(at)?;
     let first = work.new_from.iter().chain(&recovered.missing).min();
     if let Some(first) = first {
-        let again: HashSet<u32> = recovered.missing.iter().copied().collect();
-        let mut new = Vec::new();
-        for meta in source.scan(*first, None).await? {
-            if again.contains(&meta.uid) || state.message(at, meta.uid)?.is_none() {
-                new.push(meta);
-            }
-        }
-        copy(
+        let there = source
+            .uids(*first, standing.uidnext.saturating_sub(1))
+            .await?;
+        let new: UidSet = there.iter().filter(|uid| !settled.contains(*uid)).collect();
+        vanish(
             state,
             at,
-            source,
-            target,
-            &permanent,
-            new,
-            &again,
-            &mut report,
-        )
-        .await?;
+            recovered
+                .missing
+                .iter()
+                .filter(|uid| !there.contains(**uid)),
+        )?;
+        let copier = Copier {
+            state,
+            at,
+            permanent: &opened.permanent,
+            meter,
+        };
+        for window in new.chunks(usize::MAX, WINDOW_UIDS) {
+            copier
+                .window(source, target, &window, &mut matching, report)
+                .await?;
+        }
     }
-    carry_flags(
+    let settings = Settings {
         state,
         at,
-        source,
-        target,
-        &permanent,
-        work.flags,
-        &mut report,
-    )
-    .await?;
+        permanent: &opened.permanent,
+    };
+    carry_flags(&settings, source, target, work.flags, &settled, report).await?;
     if work.expunged {
-        report.expunged = note_expunged(state, at, source).await?;
+        report.expunged += note_expunged(state, at, source).await?;
     }
     record.source_uidnext = standing.uidnext;
     record.source_messages = standing.messages;
     record.source_highestmodseq = standing.highestmodseq;
+    record.match_below = None;
     state.put_folder(at, &record)?;
-    Ok(report)
+    Ok(())
 }
 
-/// Makes the map anew. Reads the source only where the target has something to match.
-async fn match_all(
-    state: &State,
-    at: At<'_>,
-    source: &mut impl Source,
-    target: &mut impl Folder,
-    record: &FolderRecord,
-    permanent: &Permanent,
-) -> Result<u64, CopyError> {
-    let found = target.since(1).await?;
-    let mut messages = Vec::new();
-    if !found.is_empty() {
-        for batch in batches(source.scan(1, None).await?) {
-            for message in read(source, &batch, permanent).await? {
-                messages.push((
-                    message.uid,
-                    MessageRecord {
-                        hash: message.identity.hash,
-                        size: message.identity.bytes,
-                        internal_date: message.internal_date,
-                        // What the copy has is not known: all are compared after this.
-                        flags: vec!["?".into()],
-                        outcome: Outcome::Vanished,
-                    },
-                ));
+/// Begins the map anew: every message is new, and may be at the target already.
+fn begin(state: &State, job: &Job<'_>, opened: &Opened) -> Result<(FolderRecord, Work), CopyError> {
+    let record = FolderRecord {
+        source_uidvalidity: job.standing.uidvalidity,
+        source_uidnext: 1,
+        source_messages: 0,
+        source_highestmodseq: None,
+        target_name: job.target_name.to_vec(),
+        target_uidvalidity: opened.uidvalidity,
+        match_below: (opened.messages > 0).then_some(opened.uidnext),
+    };
+    state.begin(job.at, &record)?;
+    let work = Work {
+        new_from: Some(1),
+        flags: Flags::Unchanged,
+        expunged: false,
+    };
+    Ok((record, work))
+}
+
+/// What a window of new messages is copied with.
+struct Copier<'a> {
+    state: &'a State,
+    at: At<'a>,
+    permanent: &'a Permanent,
+    meter: &'a Meter,
+}
+
+impl Copier<'_> {
+    async fn window(
+        &self,
+        source: &mut impl Source,
+        target: &mut impl Folder,
+        window: &UidSet,
+        matching: &mut Matching,
+        report: &mut Report,
+    ) -> Result<(), CopyError> {
+        let metas = source.scan(window, None).await?;
+        let there: UidSet = metas.iter().map(|meta| meta.uid).collect();
+        let mut gone: Vec<u32> = window.iter().filter(|uid| !there.contains(*uid)).collect();
+        for meta in &metas {
+            let lost = self.permanent.filter(&meta.flags).lost;
+            report.lost_flags.extend(lost);
+            let date = date::seconds(&meta.internal_date);
+            report.newest_s = report.newest_s.max(date);
+        }
+        let mut verify = Verify::default();
+        let mut ready: Vec<Message> = Vec::new();
+        let mut batches = reading::batches(metas).into_iter();
+        loop {
+            let batch = batches.next();
+            if batch.is_none() && ready.is_empty() {
+                break;
+            }
+            let next = async {
+                match &batch {
+                    Some(batch) => reading::read(source, batch, self.permanent).await,
+                    None => Ok(Reading::default()),
+                }
+            };
+            verify.expect(&ready);
+            let now = append(self.state, self.at, target, std::mem::take(&mut ready));
+            let (next, now) = tokio::join!(next, now);
+            self.count(now?, &mut verify, report);
+            let mut next = next?;
+            gone.append(&mut next.gone);
+            ready = self.adopt(target, next.messages, matching, report).await?;
+        }
+        vanish(self.state, self.at, gone.iter())?;
+        report.altered += verify.compare(self.state, self.at, target).await?;
+        Ok(())
+    }
+
+    fn count(&self, copied: Copied, verify: &mut Verify, report: &mut Report) {
+        let messages = copied.messages.len() as u64;
+        self.meter.copy(messages, copied.bytes);
+        self.meter.pass(copied.refused.len() as u64);
+        report.copied += messages;
+        report.bytes += copied.bytes;
+        report.refused += copied.refused.len() as u64;
+        verify.copied(&copied.messages);
+    }
+
+    /// Notes those that the target has already, with their flags, and gives the others.
+    async fn adopt(
+        &self,
+        target: &mut impl Folder,
+        messages: Vec<Message>,
+        matching: &mut Matching,
+        report: &mut Report,
+    ) -> Result<Vec<Message>, CopyError> {
+        let (mut others, mut adopted) = (Vec::new(), Vec::new());
+        for message in messages {
+            match matching.take(message.identity) {
+                Some(uid) => adopted.push((message, uid)),
+                None => others.push(message),
             }
         }
+        if adopted.is_empty() {
+            return Ok(others);
+        }
+        let flags = adopted
+            .iter()
+            .map(|(message, uid)| (*uid, &message.flags[..]));
+        flagging::store(target, flags).await?;
+        let records: Vec<(u32, MessageRecord)> = (adopted.iter())
+            .map(|(message, uid)| {
+                let target_uid = Some(*uid);
+                let outcome = Outcome::Copied { target_uid };
+                (message.uid, super::copy::record(message, outcome))
+            })
+            .collect();
+        self.state.settle(self.at, &records)?;
+        report.adopted += adopted.len() as u64;
+        self.meter.pass(adopted.len() as u64);
+        Ok(others)
     }
-    Ok(rebuild(state, at, record, messages, found)?.adopted)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call, of what a pass has at hand"
-)]
-async fn copy(
+/// Notes those that the source had a moment ago, or before a crash, and has no more.
+fn vanish<'u>(
     state: &State,
     at: At<'_>,
-    source: &mut impl Source,
-    target: &mut impl Folder,
-    permanent: &Permanent,
-    new: Vec<Meta>,
-    intended: &HashSet<u32>,
-    report: &mut Report,
+    uids: impl Iterator<Item = &'u u32>,
 ) -> Result<(), CopyError> {
-    let mut gone: HashSet<u32> = intended.clone();
-    for batch in batches(new) {
-        for meta in &batch {
-            report.lost_flags.extend(permanent.filter(&meta.flags).lost);
-            gone.insert(meta.uid);
-        }
-        let messages = read(source, &batch, permanent).await?;
-        for message in &messages {
-            gone.remove(&message.uid);
-        }
-        let copied = append(state, at, target, messages).await?;
-        report.copied += copied.messages;
-        report.bytes += copied.bytes;
-        report.refused.extend(copied.refused);
-    }
-    // Those that the source had a moment ago, or before a crash, and has no more.
-    for uid in gone {
-        let record = state.message(at, uid)?.unwrap_or(MessageRecord {
+    let mut records = Vec::new();
+    for uid in uids {
+        let known = state.message(at, *uid)?;
+        let mut record = known.unwrap_or(MessageRecord {
             hash: [0; 32],
             size: 0,
             internal_date: String::new(),
             flags: Vec::new(),
             outcome: Outcome::Vanished,
         });
-        let outcome = Outcome::Vanished;
-        state.settle(at, &[(uid, MessageRecord { outcome, ..record })])?;
+        record.outcome = Outcome::Vanished;
+        records.push((*uid, record));
     }
-    Ok(())
-}
-
-async fn carry_flags(
-    state: &State,
-    at: At<'_>,
-    source: &mut impl Source,
-    target: &mut impl Folder,
-    permanent: &Permanent,
-    flags: Flags,
-    report: &mut Report,
-) -> Result<(), CopyError> {
-    let changed = match flags {
-        Flags::Unchanged => return Ok(()),
-        Flags::Since(modseq) => source.scan(1, Some(modseq)).await?,
-        Flags::All => source.scan(1, None).await?,
-    };
-    for meta in changed {
-        let kept = permanent.filter(&meta.flags);
-        report.lost_flags.extend(kept.lost);
-        let Some(mut record) = state.message(at, meta.uid)? else {
-            continue;
-        };
-        let Outcome::Copied {
-            target_uid: Some(target_uid),
-        } = record.outcome
-        else {
-            continue;
-        };
-        if !same(&record.flags, &kept.flags) {
-            target.store(target_uid, &kept.flags).await?;
-            record.flags = kept.flags;
-            state.settle(at, &[(meta.uid, record)])?;
-            report.flagged += 1;
-        }
+    if !records.is_empty() {
+        state.settle(at, &records)?;
     }
     Ok(())
 }
@@ -294,10 +384,10 @@ async fn note_expunged(
     at: At<'_>,
     source: &mut impl Source,
 ) -> Result<u64, CopyError> {
-    let there: HashSet<u32> = (source.scan(1, None).await?.iter().map(|meta| meta.uid)).collect();
+    let there = source.uids(1, u32::MAX).await?;
     let mut gone = Vec::new();
     state.messages(at, |uid, mut record| {
-        if let (false, Outcome::Copied { target_uid }) = (there.contains(&uid), &record.outcome) {
+        if let (false, Outcome::Copied { target_uid }) = (there.contains(uid), &record.outcome) {
             record.outcome = Outcome::Expunged {
                 target_uid: *target_uid,
             };
@@ -306,50 +396,6 @@ async fn note_expunged(
     })?;
     state.settle(at, &gone)?;
     Ok(gone.len() as u64)
-}
-
-async fn read(
-    source: &mut impl Source,
-    batch: &[Meta],
-    permanent: &Permanent,
-) -> Result<Vec<Message>, Failure> {
-    let uids: Vec<u32> = batch.iter().map(|meta| meta.uid).collect();
-    let bodies = source.fetch(&uids).await?;
-    let messages = bodies.into_iter().filter_map(|(uid, bytes)| {
-        let meta = batch.iter().find(|meta| meta.uid == uid)?;
-        Some(Message {
-            uid,
-            identity: identity(&bytes),
-            internal_date: meta.internal_date.clone(),
-            flags: permanent.filter(&meta.flags).flags,
-            bytes,
-        })
-    });
-    Ok(messages.collect())
-}
-
-/// Cut so that each is bounded in messages and bytes.
-fn batches(metas: Vec<Meta>) -> Vec<Vec<Meta>> {
-    let (mut all, mut now, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for meta in metas {
-        let full = now.len() >= BATCH_MESSAGES_MAX || bytes + meta.size > BATCH_BYTES_MAX;
-        if full && !now.is_empty() {
-            all.push(std::mem::take(&mut now));
-            bytes = 0;
-        }
-        bytes += meta.size;
-        now.push(meta);
-    }
-    all.push(now);
-    all
-}
-
-/// Whether they are the same flags; these have no case and no order.
-fn same(one: &[String], other: &[String]) -> bool {
-    let set = |flags: &[String]| -> BTreeSet<String> {
-        flags.iter().map(|flag| flag.to_lowercase()).collect()
-    };
-    set(one) == set(other)
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ mod tests {
             source_highestmodseq: Some(70),
             target_name: b"INBOX".to_vec(),
             target_uidvalidity: 3,
+            match_below: None,
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
     connection::{Connection, Setup},
     deliver::{Fate, Orders, Outcome, Shipment, deliver},
     journal,
+    measures::Measures,
     order::{Job, Settled},
     outcome::{Advice, Signal, Verdict, unopened},
     reply::{Failure, FailureKind, Phase},
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub setup: Setup,
     pub rules: Release,
     pub clock: Clock,
+    pub measures: Measures,
     pub orders: watch::Receiver<Orders>,
     pub events: mpsc::UnboundedSender<Event>,
 }

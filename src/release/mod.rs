@@ -25,6 +25,7 @@ mod envelope;
 pub mod health;
 mod job;
 mod journal;
+mod measures;
 mod notices;
 pub mod order;
 pub mod outcome;
@@ -45,6 +46,7 @@ mod timeouts;
 mod tls;
 
 pub use job::Clock;
+pub use measures::Measures;
 pub use status::{Rate, ReleaseStatus};
 pub use supervisor::Releaser;
 pub use timeouts::Timeouts;

@@ -57,6 +57,9 @@ impl Shared {
         match recorded {
             Ok(removed) => {
                 self.log(job, verdicts, message, times, at_ms);
+                for (_, verdict) in verdicts {
+                    self.measures.count(verdict, times.transferred);
+                }
                 removed.into_iter().for_each(journal::removed);
             }
             Err(error) => {

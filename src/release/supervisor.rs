@@ -4,6 +4,7 @@ use super::{
     connection::Setup,
     deliver::Orders,
     job::{Clock, Shared},
+    measures::Measures,
     notices::Notices,
     order::Limits,
     runner::{Board, Runner},
@@ -40,6 +41,7 @@ pub struct Releaser {
     timeouts: Timeouts,
     limits: Limits,
     clock: Clock,
+    measures: Measures,
     running: Mutex<HashMap<String, Running>>,
 }
 
@@ -66,6 +68,7 @@ impl Releaser {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             clock: Arc::new(now_ms),
+            measures: Measures::default(),
             running: Mutex::default(),
         })
     }
@@ -75,6 +78,12 @@ impl Releaser {
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
+    }
+
+    /// The results of all deliveries since the start.
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     /// The same with another clock.
@@ -212,6 +221,7 @@ impl Releaser {
             },
             rules: config.release.clone(),
             clock: self.clock.clone(),
+            measures: self.measures.clone(),
             orders: orders_seen,
             events,
         };

@@ -8,12 +8,14 @@
 //! one can stand beside it, so nothing of an engine shows here.
 
 mod error;
+mod measures;
 mod model;
 mod receipt;
 #[cfg(feature = "engine")]
 pub mod rocks;
 
 pub use error::SpoolError;
+pub use measures::Measures;
 pub use model::*;
 pub use receipt::Receipt;
 
@@ -35,6 +37,18 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError::Full`] below the free space asked for; [`SpoolError::Failed`] after
     /// a failed write. Both mean: try again later.
     fn admit(&self, bytes: u64) -> Result<(), SpoolError>;
+
+    /// Bytes that are free for more mail, where the engine knows.
+    fn free_bytes(&self) -> Option<u64>;
+
+    /// Writes and syncs, as every 250 does, and changes nothing: whether mail could be taken.
+    ///
+    /// # Errors
+    /// [`SpoolError::Failed`] when it could not.
+    fn probe(&self) -> Answer<'_, ()>;
+
+    /// How long commits took and how many shared one, since the start.
+    fn measures(&self) -> &Measures;
 
     /// The client of this message has seen its 250: what it sends from now on is new, even
     /// if it is the same. Never waits.

@@ -263,7 +263,11 @@ userdb {{
 }}
 namespace inbox {{
   inbox = yes
-  separator = /
+  separator = {separator}
+  prefix = {prefix}
+}}
+protocol imap {{
+  mail_plugins = imap_zlib
 }}
 service imap-login {{
   chroot =
@@ -289,6 +293,7 @@ service anvil {{
 service stats {{
   chroot =
 }}
+{more}
 """
 
 
@@ -301,6 +306,9 @@ def dovecot(arguments):
     ports = {"lmtp": free_port(), "imap": free_port()}
     configuration = DOVECOT_CONF.format(
         dir=directory,
+        separator=arguments.separator,
+        prefix=arguments.prefix,
+        more=arguments.more.replace("\\n", "\n"),
         user=user,
         gid=gid,
         internal="dovecot" if root else user,
@@ -416,6 +424,10 @@ def main():
             kind.add_argument("--mailbox", action="append", metavar="ADDRESS")
         if run is sink:
             kind.add_argument("options", nargs="*")
+        if run is dovecot:
+            kind.add_argument("--separator", default="/")
+            kind.add_argument("--prefix", default="")
+            kind.add_argument("--more", default="", help="lines of configuration, with \\n between")
     arguments = parser.parse_args()
     arguments.run(arguments)
 

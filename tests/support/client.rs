@@ -123,6 +123,12 @@ impl Client {
         Ok(())
     }
 
+    /// The connection, with nothing of the server's read and not used.
+    pub fn into_stream(self) -> TcpStream {
+        assert!(self.stream.buffer().is_empty());
+        self.stream.into_inner()
+    }
+
     /// Everything until the server closes, after closing our own direction.
     pub fn rest(mut self) -> io::Result<Vec<u8>> {
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);

@@ -7,8 +7,10 @@
 // Each test binary compiles this module and uses its own part of it.
 #![allow(dead_code)]
 
+pub mod browser;
 pub mod client;
 pub mod corpus;
+pub mod http;
 pub mod mailbox;
 pub mod peers;
 pub mod relay;

@@ -20,6 +20,11 @@ impl Peer {
         Self::start("dovecot", directory, &[])
     }
 
+    /// Dovecot as [`Peer::dovecot`], with options of `peers.py`.
+    pub fn dovecot_with(directory: &Path, options: &[&str]) -> Self {
+        Self::start("dovecot", directory, options)
+    }
+
     /// Postfix, which delivers these mailboxes into maildirs.
     pub fn postfix(directory: &Path, mailboxes: &[String]) -> Self {
         let arguments: Vec<&str> = (mailboxes.iter())

@@ -92,6 +92,8 @@ pub struct Relay {
     /// While it runs.
     child: Option<Child>,
     port: u16,
+    /// Of the web page, where there is one.
+    web: u16,
     output: Arc<Mutex<Vec<String>>>,
 }
 
@@ -103,6 +105,13 @@ impl Relay {
         relay
     }
 
+    /// Adds to the configuration; for the next start.
+    pub fn configure(&self, more: &str) {
+        let mut config = fs::read_to_string(&self.config).unwrap();
+        config += more;
+        fs::write(&self.config, config).unwrap();
+    }
+
     /// Only writes the configuration.
     pub fn configured(directory: &Path, settings: &Settings) -> Self {
         let config = directory.join("relay.toml");
@@ -111,6 +120,7 @@ impl Relay {
             config,
             child: None,
             port: 0,
+            web: 0,
             output: Arc::default(),
         }
     }
@@ -137,8 +147,12 @@ impl Relay {
                 panic!("relay did not become ready:\n{}", self.log());
             };
             if let Some(rest) = line.strip_prefix("relay: listening on 127.0.0.1:") {
-                let port = rest.split(' ').next().unwrap();
-                self.port = port.parse().unwrap();
+                let (port, protocol) = rest.split_once(' ').unwrap();
+                let place = match protocol {
+                    "(http)" => &mut self.web,
+                    _ => &mut self.port,
+                };
+                *place = port.parse().unwrap();
             }
             if line == "relay: ready" {
                 assert_ne!(self.port, 0, "no listener was named:\n{}", self.log());
@@ -162,6 +176,12 @@ impl Relay {
     /// Its SMTP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of its web page.
+    pub fn web(&self) -> u16 {
+        assert_ne!(self.web, 0, "no web page was named:\n{}", self.log());
+        self.web
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,10 +3,11 @@
 use super::purge;
 use crate::{
     config::{Config, ListenTls},
-    control::{self, view::ReleaseView},
+    control::{self, Api, view::ReleaseView},
     receive,
     release::{ReleaseStatus, Releaser},
     spool::Spool,
+    web::{self, metrics::Sources},
 };
 use std::{future::Future, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
@@ -19,6 +20,7 @@ pub struct Parts {
     receiver: Part,
     releaser: Part,
     control: Part,
+    web: Option<Part>,
     purge: JoinHandle<()>,
 }
 
@@ -38,19 +40,34 @@ impl Parts {
         let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
-        let mut control = control::Server::bind(&config.control.socket, spool.clone(), live)?;
+        let mut api = Api::new(spool.clone(), live);
         if config.bounce.is_some() {
-            control = control.with_reporter(&config.hostname);
+            api = api.with_reporter(&config.hostname);
         }
+        let control = control::Server::bind(&config.control.socket, api.clone())?;
         let receiver = receive::Server::bind(config, spool.clone()).await?;
+        let web = match &config.web {
+            Some(web) => {
+                let sources = Sources {
+                    spool: spool.clone(),
+                    receiver: receiver.counters(),
+                    release: releaser.measures().clone(),
+                };
+                Some(web::Server::bind(web, api, sources).await?)
+            }
+            None => None,
+        };
         let protocols = config.listen.iter().map(|listen| match listen.tls {
             ListenTls::None | ListenTls::Starttls => "smtp",
             ListenTls::Implicit => "smtps",
         });
+        let mut addresses: Vec<_> = receiver.addresses().into_iter().zip(protocols).collect();
+        addresses.extend(web.iter().map(|web| (web.address(), "http")));
         Ok(Self {
-            addresses: receiver.addresses().into_iter().zip(protocols).collect(),
             reloader: receiver.reloader(),
             release: releaser.clone(),
+            addresses,
+            web: web.map(|web| Part::start("web page", |stop| web.run(stopped(stop)))),
             receiver: Part::start("receiver", |stop| receiver.run(stop)),
             releaser: Part::start("releaser", |stop| async move {
                 releaser.run(stopped(stop)).await;
@@ -70,7 +87,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Where mail is taken: with the ports that the system chose, and the protocol.
+    /// Where mail is taken, and where the page is: with the ports that the system chose, and the protocol.
     pub fn addresses(&self) -> &[(SocketAddr, &'static str)] {
         &self.addresses
     }
@@ -79,7 +96,17 @@ impl Parts {
     pub async fn ended(&mut self) -> &'static str {
         let (receiver, releaser, control) =
             (&mut self.receiver, &mut self.releaser, &mut self.control);
+        let web = async {
+            match &mut self.web {
+                Some(web) => {
+                    let _ = (&mut web.task).await;
+                    web.name
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            name = web => name,
             _ = &mut receiver.task => receiver.name,
             _ = &mut releaser.task => releaser.name,
             _ = &mut control.task => control.name,
@@ -91,6 +118,9 @@ impl Parts {
         self.receiver.stop().await;
         self.releaser.stop().await;
         self.control.stop().await;
+        if let Some(web) = &mut self.web {
+            web.stop().await;
+        }
         self.purge.abort();
     }
 }

@@ -25,6 +25,8 @@ enum Fate {
 struct Server {
     messages: Vec<(u32, Vec<u8>)>,
     uidplus: bool,
+    /// Whether a batch is taken whole or not at all.
+    whole: bool,
     fates: VecDeque<Fate>,
 }
 
@@ -34,6 +36,7 @@ impl Server {
         Self {
             messages: vec![(1, body(0))],
             uidplus,
+            whole: true,
             fates: fates.into(),
         }
     }
@@ -47,10 +50,8 @@ impl Server {
     }
 }
 
-fn lost() -> Failure {
-    Failure::Lost {
-        detail: "reset".into(),
-    }
+fn reset() -> Failure {
+    lost("reset")
 }
 
 /// A body that the server refuses.
@@ -61,47 +62,67 @@ impl Target for Server {
         Ok(self.next())
     }
 
-    async fn append(&mut self, batch: &[Message]) -> Result<Vec<Option<u32>>, Failure> {
+    async fn append(&mut self, batch: &[Message]) -> Vec<Result<Option<u32>, Failure>> {
         let fate = self.fate();
+        let all = |failure: Failure| vec![Err(failure); batch.len()];
         match fate {
-            Fate::Before => return Err(lost()),
+            Fate::Before => return all(reset()),
             Fate::NotNow => {
-                return Err(Failure::NotNow {
-                    reply: "over quota".into(),
+                return all(Failure::NotNow {
+                    reply: "busy".into(),
+                    wait: None,
                 });
             }
             _ => {}
         }
-        if batch.iter().any(|message| message.bytes == body(POISON)) {
-            return Err(Failure::Refused {
-                reply: "8bit header".into(),
-            });
+        let poisoned = |message: &Message| bytes(message) == body(POISON);
+        let refused = Failure::Refused {
+            reply: "8bit header".into(),
+        };
+        if self.whole && batch.iter().any(poisoned) {
+            return all(refused);
         }
-        let mut uids = Vec::new();
+        let mut results = Vec::new();
         for message in batch {
+            if poisoned(message) {
+                results.push(Err(refused.clone()));
+                continue;
+            }
             let uid = self.next();
             // As servers store it.
-            let stored = String::from_utf8(message.bytes.clone()).unwrap();
+            let stored = String::from_utf8(bytes(message)).unwrap();
             self.messages
                 .push((uid, stored.replace('\n', "\r\n").into_bytes()));
-            uids.push(self.uidplus.then_some(uid));
+            results.push(Ok(self.uidplus.then_some(uid)));
         }
         if fate == Fate::After {
-            return Err(lost());
+            return all(reset());
         }
-        Ok(uids)
+        results
     }
 
-    async fn since(&mut self, from: u32) -> Result<Vec<Found>, Failure> {
+    async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Failure> {
         if self.fate() == Fate::Before {
-            return Err(lost());
+            return Err(reset());
         }
-        let found = self.messages.iter().filter(|(uid, _)| *uid >= from);
+        let uids = self.messages.iter().map(|(uid, _)| *uid);
+        Ok(uids.filter(|uid| (first..=last).contains(uid)).collect())
+    }
+
+    async fn identities(&mut self, uids: &UidSet) -> Result<Vec<Found>, Failure> {
+        let found = self.messages.iter().filter(|(uid, _)| uids.contains(*uid));
         let found = found.map(|(uid, bytes)| Found {
             uid: *uid,
             identity: identity(bytes),
         });
         Ok(found.collect())
+    }
+}
+
+fn bytes(message: &Message) -> Vec<u8> {
+    match &message.body {
+        Body::Memory(bytes) => bytes.to_vec(),
+        Body::File { .. } => panic!("a short message in a file"),
     }
 }
 
@@ -115,7 +136,7 @@ fn message(uid: u32, kind: u8) -> Message {
         identity: identity(&body(kind)),
         internal_date: String::new(),
         flags: Vec::new(),
-        bytes: body(kind),
+        body: Body::new(body(kind)),
     }
 }
 
@@ -142,13 +163,19 @@ async fn run(
 }
 
 /// Runs until nothing fails, with a new process each time, and gives what arrived.
-fn all_runs(source: &[u8], uidplus: bool, fates: Vec<Fate>, batch: usize) -> (Vec<u8>, State) {
+fn all_runs(
+    source: &[u8],
+    (uidplus, whole): (bool, bool),
+    fates: Vec<Fate>,
+    batch: usize,
+) -> (Vec<u8>, State) {
     let directory = tempfile::tempdir().unwrap();
     let source: Vec<Message> = (1..)
         .zip(source)
         .map(|(uid, kind)| message(uid, *kind))
         .collect();
     let mut server = Server::new(uidplus, fates);
+    server.whole = whole;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -170,7 +197,7 @@ fn all_runs(source: &[u8], uidplus: bool, fates: Vec<Fate>, batch: usize) -> (Ve
 #[test]
 fn a_lost_reply_is_found_and_not_sent_again() {
     let fates = vec![Fate::After, Fate::Well];
-    let (arrived, state) = all_runs(&[1, 2, 3], false, fates, 10);
+    let (arrived, state) = all_runs(&[1, 2, 3], (false, true), fates, 10);
     assert_eq!(arrived, [1, 2, 3]);
     let copied = state.message(INBOX, 2).unwrap().unwrap().outcome;
     assert_eq!(
@@ -184,14 +211,14 @@ fn a_lost_reply_is_found_and_not_sent_again() {
 #[test]
 fn what_was_not_done_is_sent_again() {
     for fate in [Fate::Before, Fate::NotNow] {
-        let (arrived, _) = all_runs(&[1, 2], true, vec![fate], 10);
+        let (arrived, _) = all_runs(&[1, 2], (true, true), vec![fate], 10);
         assert_eq!(arrived, [1, 2], "{fate:?}");
     }
 }
 
 #[test]
 fn the_message_that_is_refused_is_named_and_the_others_go() {
-    let (arrived, state) = all_runs(&[1, 2, POISON, 3, POISON, 4], true, Vec::new(), 10);
+    let (arrived, state) = all_runs(&[1, 2, POISON, 3, POISON, 4], (true, true), Vec::new(), 10);
     assert_eq!(arrived, [1, 2, 3, 4]);
     let refused = |uid| state.message(INBOX, uid).unwrap().unwrap().outcome;
     let outcome = Outcome::Refused {
@@ -203,53 +230,35 @@ fn the_message_that_is_refused_is_named_and_the_others_go() {
 #[test]
 fn mail_of_the_same_bytes_that_was_there_before_is_not_taken_for_ours() {
     for fate in [Fate::Before, Fate::After] {
-        let (arrived, _) = all_runs(&[0, 0], false, vec![fate], 1);
+        let (arrived, _) = all_runs(&[0, 0], (false, true), vec![fate], 1);
         assert_eq!(arrived, [0, 0], "{fate:?}");
     }
 }
 
 #[test]
-fn other_uids_at_the_source_send_nothing_twice() {
+fn what_a_server_refuses_beside_the_bytes_is_left_out_once() {
     let directory = tempfile::tempdir().unwrap();
     let state = State::open(directory.path()).unwrap();
+    let mut server = Server::new(true, Vec::new());
+    let mut odd = message(1, POISON);
+    odd.internal_date = "01-Jan-1901 00:00:00 +0000".into();
+    odd.flags = vec!["\\Seen".into(), "work".into()];
+    let (plain, why) = plainer(&odd).unwrap();
+    assert_eq!(plain.internal_date, "01-Jan-1970 00:00:00 +0000");
+    assert!(why.contains("1901"), "{why}");
+    let (plain, why) = plainer(&plain).unwrap();
+    assert_eq!(plain.flags, ["\\Seen"]);
+    assert!(why.contains("work"), "{why}");
+    assert!(plainer(&plain).is_none());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let mut server = Server::new(true, Vec::new());
-    let before: Vec<Message> = (1..)
-        .zip([1, 2, 2])
-        .map(|(uid, kind)| message(uid, kind))
-        .collect();
-    runtime
-        .block_on(run(&state, &mut server, &before, 10))
-        .unwrap();
-    // The source counts anew, in another order, and has one more.
-    let after: Vec<Message> = (1..)
-        .zip([2, 3, 1, 2])
-        .map(|(uid, kind)| message(uid, kind))
-        .collect();
-    let folder = FolderRecord {
-        source_uidvalidity: 2,
-        source_uidnext: 5,
-        source_messages: 4,
-        source_highestmodseq: None,
-        target_name: b"INBOX".to_vec(),
-        target_uidvalidity: 1,
-    };
-    let found = runtime.block_on(server.since(1)).unwrap();
-    let source = records(&after, |_| Outcome::Vanished);
-    let recovered = rebuild(&state, INBOX, &folder, source, found).unwrap();
-    assert_eq!((recovered.adopted, &recovered.missing[..]), (3, &[2][..]));
-    assert_eq!(state.folder(INBOX).unwrap(), Some(folder));
-    runtime
-        .block_on(run(&state, &mut server, &after, 10))
-        .unwrap();
-    // Somebody else's, then three, then the new one.
-    assert_eq!(server.messages.len(), 5);
-    runtime
-        .block_on(run(&state, &mut server, &after, 10))
-        .unwrap();
-    assert_eq!(server.messages.len(), 5);
+    let copied = runtime.block_on(append(&state, INBOX, &mut server, vec![odd]));
+    assert_eq!(copied.unwrap().refused, [(1, "8bit header".into())]);
+    let notes = state.notes("bob").unwrap();
+    assert_eq!(notes.len(), 1);
+    assert_eq!(notes[0].2.kind, NoteKind::Refused);
+    assert_eq!(notes[0].2.why, "8bit header");
 }
 
 proptest! {
@@ -261,12 +270,13 @@ proptest! {
     fn each_message_arrives_once(
         source in proptest::collection::vec(0..=POISON, 0..20),
         uidplus: bool,
+        whole: bool,
         batch in 1usize..8,
         fates in proptest::collection::vec(proptest::sample::select(&[
             Fate::Well, Fate::Well, Fate::Before, Fate::After, Fate::NotNow,
         ][..]), 0..20),
     ) {
-        let (mut arrived, state) = all_runs(&source, uidplus, fates, batch);
+        let (mut arrived, state) = all_runs(&source, (uidplus, whole), fates, batch);
         let mut expected: Vec<u8> = source.iter().copied().filter(|kind| *kind != POISON).collect();
         arrived.sort_unstable();
         expected.sort_unstable();

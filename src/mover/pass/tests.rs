@@ -1,7 +1,11 @@
 //! Passes over a folder that changes between them, with connections that are lost.
 
 use super::*;
-use crate::mover::copy::Found;
+use crate::mover::{
+    body::Body,
+    copy::{Found, lost},
+    hash::identity,
+};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -27,12 +31,6 @@ struct Server {
     /// Whether each of the next changes is lost: before it is done, or after.
     fates: VecDeque<Option<bool>>,
     scans: u32,
-}
-
-fn lost() -> Failure {
-    Failure::Lost {
-        detail: "reset".into(),
-    }
 }
 
 impl Server {
@@ -83,32 +81,52 @@ fn text(body: u8) -> Vec<u8> {
     format!("Subject: {body}\r\n\r\n").into_bytes()
 }
 
-impl Source for Server {
-    async fn standing(&mut self) -> Result<Standing, Failure> {
-        Ok(Standing {
+impl Server {
+    fn standing(&self) -> Standing {
+        Standing {
             uidvalidity: self.uidvalidity,
             uidnext: self.uidnext,
             messages: u32::try_from(self.messages.len()).unwrap(),
             highestmodseq: Some(self.modseq),
-        })
+        }
     }
 
-    async fn scan(&mut self, from: u32, since: Option<u64>) -> Result<Vec<Meta>, Failure> {
-        self.scans += 1;
+    fn in_range(&self, first: u32, last: u32) -> UidSet {
+        let uids = self.messages.iter().map(|one| one.uid);
+        uids.filter(|uid| (first..=last).contains(uid)).collect()
+    }
+
+    fn metas(&self, uids: &UidSet, since: Option<u64>) -> Vec<Meta> {
         let changed = (self.messages.iter())
-            .filter(|one| one.uid >= from && since.is_none_or(|since| one.modseq > since));
+            .filter(|one| uids.contains(one.uid) && since.is_none_or(|since| one.modseq > since));
         let metas = changed.map(|one| Meta {
             uid: one.uid,
             size: text(one.body).len() as u64,
             internal_date: String::new(),
             flags: one.flags.clone(),
         });
-        Ok(metas.collect())
+        metas.collect()
+    }
+}
+
+impl Source for Server {
+    async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Failure> {
+        Ok(self.in_range(first, last))
     }
 
-    async fn fetch(&mut self, uids: &[u32]) -> Result<Vec<(u32, Vec<u8>)>, Failure> {
-        let asked = self.messages.iter().filter(|one| uids.contains(&one.uid));
-        Ok(asked.map(|one| (one.uid, text(one.body))).collect())
+    async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Vec<Meta>, Failure> {
+        self.scans += 1;
+        Ok(self.metas(uids, since))
+    }
+
+    async fn fetch(&mut self, uids: &UidSet) -> Result<Vec<Read>, Failure> {
+        let asked = self.messages.iter().filter(|one| uids.contains(one.uid));
+        let reads = asked.map(|one| Read {
+            uid: one.uid,
+            identity: identity(&text(one.body)),
+            body: Body::new(text(one.body)),
+        });
+        Ok(reads.collect())
     }
 }
 
@@ -117,22 +135,30 @@ impl Target for Server {
         Ok(self.uidnext)
     }
 
-    async fn append(&mut self, batch: &[Message]) -> Result<Vec<Option<u32>>, Failure> {
+    async fn append(&mut self, batch: &[Message]) -> Vec<Result<Option<u32>, Failure>> {
         let fate = self.fates.pop_front().flatten();
+        let all = || vec![Err(lost("reset")); batch.len()];
         if fate == Some(false) {
-            return Err(lost());
+            return all();
         }
         let mut uids = Vec::new();
         for message in batch {
-            let body = String::from_utf8_lossy(&message.bytes);
+            let Body::Memory(bytes) = &message.body else {
+                panic!("a short message in a file");
+            };
+            let body = String::from_utf8_lossy(bytes);
             let body = body.trim().rsplit(' ').next().unwrap().parse().unwrap();
-            uids.push(Some(self.add(body, message.flags.clone())));
+            uids.push(Ok(Some(self.add(body, message.flags.clone()))));
         }
-        fate.map_or(Ok(uids), |_| Err(lost()))
+        fate.map_or(uids, |_| all())
     }
 
-    async fn since(&mut self, uid: u32) -> Result<Vec<Found>, Failure> {
-        let found = self.messages.iter().filter(|one| one.uid >= uid);
+    async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Failure> {
+        Ok(self.in_range(first, last))
+    }
+
+    async fn identities(&mut self, uids: &UidSet) -> Result<Vec<Found>, Failure> {
+        let found = self.messages.iter().filter(|one| uids.contains(one.uid));
         let found = found.map(|one| Found {
             uid: one.uid,
             identity: identity(&text(one.body)),
@@ -142,30 +168,52 @@ impl Target for Server {
 }
 
 impl Folder for Server {
-    async fn uidvalidity(&mut self) -> Result<u32, Failure> {
-        Ok(self.uidvalidity)
+    async fn open(&mut self) -> Result<Opened, Failure> {
+        Ok(Opened {
+            uidvalidity: self.uidvalidity,
+            uidnext: self.uidnext,
+            messages: u32::try_from(self.messages.len()).unwrap(),
+            permanent: Permanent::new(None),
+        })
     }
 
-    async fn permanent(&mut self) -> Result<Permanent, Failure> {
-        Ok(Permanent::new(None))
+    async fn scan(&mut self, uids: &UidSet) -> Result<Vec<Meta>, Failure> {
+        Ok(self.metas(uids, None))
     }
 
-    async fn store(&mut self, uid: u32, flags: &[String]) -> Result<(), Failure> {
-        let stored = self.messages.iter_mut().find(|one| one.uid == uid).unwrap();
-        stored.flags = flags.to_vec();
+    async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {
+        for stored in self
+            .messages
+            .iter_mut()
+            .filter(|one| uids.contains(one.uid))
+        {
+            stored.flags = flags.to_vec();
+        }
         Ok(())
     }
 }
 
-/// Passes, each by a new process, until one does not fail.
+/// Passes, each by a new process, until one does not fail; the report is of the last.
 fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     loop {
         let state = State::open(directory).unwrap();
-        match runtime.block_on(folder(&state, INBOX, source, target, b"INBOX")) {
-            Ok(report) => return report,
+        let job = Job {
+            at: INBOX,
+            standing: source.standing(),
+            target_name: b"INBOX",
+            target_uidvalidity: Some(target.uidvalidity),
+        };
+        let mut report = Report::default();
+        let meter = Meter::default();
+        if is_done(&state, &job).unwrap() {
+            return report;
+        }
+        let pass = folder(&state, &job, source, target, &meter, &mut report);
+        match runtime.block_on(pass) {
+            Ok(()) => return report,
             Err(CopyError::Target(Failure::Lost { .. })) => {}
             Err(error) => panic!("{error}"),
         }

@@ -3,8 +3,17 @@
 
 use super::At;
 
+const ACCOUNT: u8 = b'a';
 const FOLDER: u8 = b'f';
 const MESSAGE: u8 = b'm';
+const NOTE: u8 = b'n';
+
+/// The key of an account's record.
+pub fn account_key(account: &str) -> Vec<u8> {
+    let mut key = vec![ACCOUNT];
+    key.extend_from_slice(account.as_bytes());
+    key
+}
 
 /// The key of a folder's record.
 pub fn folder_key(at: At<'_>) -> Vec<u8> {
@@ -33,6 +42,35 @@ pub fn message_prefix(at: At<'_>) -> Vec<u8> {
     push(&mut key, at.account.as_bytes());
     push(&mut key, at.folder);
     key
+}
+
+/// The key of a note on a message.
+pub fn note_key(at: At<'_>, uid: u32) -> Vec<u8> {
+    let mut key = note_prefix(at);
+    key.extend_from_slice(&uid.to_be_bytes());
+    key
+}
+
+/// What the keys of all notes of a folder begin with.
+pub fn note_prefix(at: At<'_>) -> Vec<u8> {
+    let mut key = account_notes(at.account);
+    push(&mut key, at.folder);
+    key
+}
+
+/// What the keys of all notes of an account begin with.
+pub fn account_notes(account: &str) -> Vec<u8> {
+    let mut key = vec![NOTE];
+    push(&mut key, account.as_bytes());
+    key
+}
+
+/// The folder and the UID in what follows an account in the key of a note.
+pub fn folder_and_uid(rest: &[u8]) -> Option<(&[u8], u32)> {
+    let (length, rest) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (folder, uid) = rest.split_at_checked(length)?;
+    Some((folder, u32::from_be_bytes(uid.try_into().ok()?)))
 }
 
 /// The first key behind all that begin with `prefix`, which is not all 0xff.

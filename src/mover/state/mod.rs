@@ -14,9 +14,13 @@
 mod key;
 mod record;
 
-pub use record::{FolderRecord, MessageRecord, Outcome};
+pub use record::{AccountRecord, FolderRecord, MessageRecord, NoteKind, NoteRecord, Outcome};
 
-use key::{account_prefix, after, folder_key, message_key, message_prefix, uid_of};
+use crate::imap::UidSet;
+use key::{
+    account_key, account_notes, account_prefix, after, folder_and_uid, folder_key, message_key,
+    message_prefix, note_key, note_prefix, uid_of,
+};
 use rocksdb::{DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -101,6 +105,24 @@ impl State {
         Ok(Self { db, _lock: lock })
     }
 
+    /// What is known of an account.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn account(&self, account: &str) -> Result<AccountRecord, StateError> {
+        Ok(self.read(&account_key(account))?.unwrap_or_default())
+    }
+
+    /// Notes an account.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn put_account(&self, account: &str, record: &AccountRecord) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        batch.put(account_key(account), record::encode(record)?);
+        self.write(batch, Durability::Buffered)
+    }
+
     /// What is known of a folder.
     ///
     /// # Errors
@@ -161,26 +183,94 @@ impl State {
         })
     }
 
-    /// Forgets the messages of a folder, for a source that gave it another UIDVALIDITY: its
-    /// UIDs name other messages now. The caller has read them before, by hash.
+    /// The messages of a folder of which it is known what became of them: all but those that
+    /// are only intended.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn settled(&self, at: At<'_>) -> Result<UidSet, StateError> {
+        let mut uids = UidSet::new();
+        self.messages(at, |uid, record| {
+            if !matches!(record.outcome, Outcome::Intended { .. }) {
+                uids.insert(uid);
+            }
+        })?;
+        Ok(uids)
+    }
+
+    /// Begins the map of a folder anew: its messages and notes are forgotten, since their
+    /// UIDs mean nothing any more, and the folder stands as in `record`. Synced.
     ///
     /// # Errors
     /// [`StateError::Io`].
-    pub fn replace_messages(
-        &self,
-        at: At<'_>,
-        record: &FolderRecord,
-        messages: &[(u32, MessageRecord)],
-    ) -> Result<(), StateError> {
-        let prefix = message_prefix(at);
+    pub fn begin(&self, at: At<'_>, record: &FolderRecord) -> Result<(), StateError> {
         let mut batch = WriteBatch::default();
-        batch.delete_range(prefix.clone(), after(&prefix));
-        batch.put(folder_key(at), record::encode(record)?);
-        for (uid, message) in messages {
-            batch.put(message_key(at, *uid), record::encode(message)?);
+        for prefix in [message_prefix(at), note_prefix(at)] {
+            batch.delete_range(prefix.clone(), after(&prefix));
         }
+        batch.put(folder_key(at), record::encode(record)?);
         // One batch: a crash leaves the old map or the new one, never half of both.
         self.write(batch, Durability::Synced)
+    }
+
+    /// Notes what a person should know of a message, in the place of what was noted before.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn note(&self, at: At<'_>, uid: u32, note: &NoteRecord) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        batch.put(note_key(at, uid), record::encode(note)?);
+        self.write(batch, Durability::Buffered)
+    }
+
+    /// Forgets the refusal of messages and that they were looked at, so that the next pass
+    /// tries them again. Gives the folders that have such messages.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn retry_refused(&self, account: &str) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut folders: Vec<Vec<u8>> = Vec::new();
+        let mut batch = WriteBatch::default();
+        for (folder, uid, note) in self.notes(account)? {
+            if note.kind != NoteKind::Refused {
+                continue;
+            }
+            let at = At {
+                account,
+                folder: &folder,
+            };
+            batch.delete(note_key(at, uid));
+            batch.delete(message_key(at, uid));
+            if folders.last() != Some(&folder) {
+                if let Some(mut record) = self.folder(at)? {
+                    // As if no pass had gone through it: every UID without a record is new.
+                    record.source_uidnext = 1;
+                    batch.put(folder_key(at), record::encode(&record)?);
+                }
+                folders.push(folder);
+            }
+        }
+        self.write(batch, Durability::Buffered)?;
+        Ok(folders)
+    }
+
+    /// The notes of an account: folder, UID at the source, and what is the matter.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn notes(&self, account: &str) -> Result<Vec<(Vec<u8>, u32, NoteRecord)>, StateError> {
+        let mut notes = Vec::new();
+        let prefix = account_notes(account);
+        self.walk(&prefix, |key, value| {
+            let (folder, uid) = key
+                .get(prefix.len()..)
+                .and_then(folder_and_uid)
+                .ok_or_else(|| corrupt(key, "its key has no folder and UID"))?;
+            let note = record::decode(|| key::shown(key), value)?;
+            notes.push((folder.to_vec(), uid, note));
+            Ok(())
+        })?;
+        Ok(notes)
     }
 
     /// The folders of an account that are known, by the source's raw names.
@@ -296,6 +386,7 @@ mod tests {
             source_highestmodseq: Some(9),
             target_name: b"INBOX".to_vec(),
             target_uidvalidity: 5,
+            match_below: None,
         }
     }
 
@@ -365,13 +456,42 @@ mod tests {
             ..INBOX
         };
         state.settle(beside, &[(1, copied(1))]).unwrap();
-        state
-            .replace_messages(INBOX, &folder(12), &[(11, copied(2))])
-            .unwrap();
+        state.begin(INBOX, &folder(12)).unwrap();
         let mut uids = Vec::new();
         state.messages(INBOX, |uid, _| uids.push(uid)).unwrap();
-        assert_eq!(uids, [11]);
+        assert!(uids.is_empty());
+        assert_eq!(state.folder(INBOX).unwrap(), Some(folder(12)));
         assert!(state.message(beside, 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_was_refused_is_named_and_can_be_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        let refused = Outcome::Refused { reply: "no".into() };
+        let note = |kind| NoteRecord {
+            kind,
+            message_id: Some("<a@b>".into()),
+            size: 10,
+            why: "no".into(),
+        };
+        state.put_folder(INBOX, &folder(9)).unwrap();
+        state.settle(INBOX, &[(7, message(refused))]).unwrap();
+        state.note(INBOX, 7, &note(NoteKind::Refused)).unwrap();
+        state.note(INBOX, 8, &note(NoteKind::Altered)).unwrap();
+        let other = At {
+            account: "bobby",
+            ..INBOX
+        };
+        state.note(other, 1, &note(NoteKind::Refused)).unwrap();
+        let named = |uid, kind| (b"INBOX".to_vec(), uid, note(kind));
+        let both = [named(7, NoteKind::Refused), named(8, NoteKind::Altered)];
+        assert_eq!(state.notes("bob").unwrap(), both);
+        assert_eq!(state.retry_refused("bob").unwrap(), [b"INBOX".to_vec()]);
+        assert_eq!(state.notes("bob").unwrap(), both[1..]);
+        assert_eq!(state.message(INBOX, 7).unwrap(), None);
+        assert_eq!(state.folder(INBOX).unwrap(), Some(folder(1)));
+        assert_eq!(state.notes("bobby").unwrap().len(), 1);
     }
 
     #[test]

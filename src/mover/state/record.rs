@@ -21,6 +21,39 @@ pub struct FolderRecord {
     pub target_name: Vec<u8>,
     /// UIDVALIDITY at the target: with another one the messages' UIDs there are void.
     pub target_uidvalidity: u32,
+    /// The target had messages below this UID when the map was begun, which may be copies
+    /// from before: until a pass has gone through the folder, each message is looked for
+    /// among them before it is sent.
+    pub match_below: Option<u32>,
+}
+
+/// An account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// The latest INTERNALDATE at the source, in seconds since 1970.
+    pub newest_s: Option<i64>,
+}
+
+/// What a person should know of a message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoteRecord {
+    /// What is the matter.
+    pub kind: NoteKind,
+    /// Its Message-ID, where it has one.
+    pub message_id: Option<String>,
+    /// Its bytes.
+    pub size: u64,
+    /// The server's words, or what differs.
+    pub why: String,
+}
+
+/// What is the matter with a message. Numbers are part of the format.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum NoteKind {
+    /// The target does not take it.
+    Refused,
+    /// The target has it, but not as the source has it.
+    Altered,
 }
 
 /// A message of the source.

@@ -77,6 +77,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
             syslog_name: "test".into(),
         },
         mover: None,
+        web: None,
     }
 }
 

@@ -21,11 +21,12 @@ use super::{
 };
 use crate::{
     mail::{DeliveryId, QueueId},
-    spool::{Change, DomainStatus, Receipt, SpoolError},
+    spool::{Change, DomainStatus, Measures, Receipt, SpoolError},
 };
 use std::{
     collections::HashMap,
     sync::{Arc, RwLock},
+    time::Instant,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -40,6 +41,8 @@ pub struct Published {
     pub domains: RwLock<HashMap<String, DomainStatus>>,
     /// Why nothing is written any more.
     pub failed: RwLock<Option<String>>,
+    /// How long commits take.
+    pub measures: Measures,
     /// News for releases.
     pub changes: broadcast::Sender<Change>,
 }
@@ -100,6 +103,8 @@ pub struct Turn {
     pub unowned_files: Vec<u64>,
     /// Whether the names of new files must be synced before the batch.
     pub new_files: bool,
+    /// Messages that came with it.
+    messages: u32,
     answers: Vec<Waiting>,
 }
 
@@ -162,6 +167,7 @@ impl Committer {
         let published = Arc::new(Published {
             domains: RwLock::new(domains),
             failed: RwLock::new(None),
+            measures: Measures::default(),
             changes: broadcast::channel(1024).0,
         });
         let committer = Self {
@@ -213,6 +219,7 @@ impl Committer {
         first: Request,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Option<Reply<()>> {
+        let begun = Instant::now();
         let mut turn = Turn::default();
         let mut closing = None;
         let mut next = Some(first);
@@ -231,7 +238,15 @@ impl Committer {
             && !self.confirmations.is_empty()
             && self.published.failure().is_none();
         if !turn.answers.is_empty() || parting {
+            let messages = turn.messages;
             self.finish(turn);
+            let measures = &self.published.measures;
+            measures
+                .commit_seconds
+                .observe(begun.elapsed().as_secs_f64());
+            if messages > 0 {
+                measures.commit_messages.observe(f64::from(messages));
+            }
         }
         closing
     }
@@ -244,7 +259,8 @@ impl Committer {
         }
         match request {
             Request::Accept(accept, reply) => {
-                carry_out(turn, reply, |turn| self.accept(turn, *accept))
+                turn.messages += 1;
+                carry_out(turn, reply, |turn| self.accept(turn, *accept));
             }
             Request::Advance(steps, reply) => {
                 carry_out(turn, reply, |turn| self.advance(turn, steps))
@@ -276,6 +292,7 @@ impl Committer {
             } => {
                 carry_out(turn, reply, |turn| self.purge(turn, now_ms, limit));
             }
+            Request::Probe(reply) => carry_out(turn, reply, |_| Ok(())),
             Request::Repair(reply) => carry_out(turn, reply, |turn| self.repair(turn)),
             Request::Close(_) => {}
         }
@@ -389,7 +406,9 @@ fn refuse(request: Request, error: SpoolError) {
         Request::Accept(_, reply) => drop(reply.send(Err(error))),
         Request::Advance(_, reply) => drop(reply.send(Err(error))),
         Request::Bounce { reply, .. } => drop(reply.send(Err(error))),
-        Request::AddDomains(_, reply) | Request::Close(reply) => drop(reply.send(Err(error))),
+        Request::AddDomains(_, reply) | Request::Probe(reply) | Request::Close(reply) => {
+            drop(reply.send(Err(error)));
+        }
         Request::Command { reply, .. } => drop(reply.send(Err(error))),
         Request::Purge { reply, .. } => drop(reply.send(Err(error))),
         Request::Repair(reply) => drop(reply.send(Err(error))),

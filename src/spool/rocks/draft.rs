@@ -95,12 +95,18 @@ impl RocksDraft {
             self.content = Content::Broken;
             self.content = spill(&self.files, memory).await?;
         }
-        let Content::File { pending, .. } = &mut self.content else {
-            return Err(broken());
-        };
-        pending.extend_from_slice(rest);
-        if pending.len() >= WRITE_BYTES {
-            self.write_pending().await?;
+        while !rest.is_empty() {
+            let Content::File { pending, .. } = &mut self.content else {
+                return Err(broken());
+            };
+            // Never beyond its capacity: it would double, in every session.
+            let room = WRITE_BYTES.saturating_sub(pending.len());
+            let (fitting, behind) = rest.split_at(room.min(rest.len()));
+            pending.extend_from_slice(fitting);
+            rest = behind;
+            if pending.len() >= WRITE_BYTES {
+                self.write_pending().await?;
+            }
         }
         Ok(())
     }

@@ -34,7 +34,8 @@ mod watermark;
 
 use super::{
     Answer, Body, Cause, Change, Delivery, DomainCommand, DomainEvent, DomainStatus, Draft, Event,
-    Phase, Recount, Report, Spool, SpoolError, Step, StoredMessage, Transition, Unfinished,
+    Measures, Phase, Recount, Report, Spool, SpoolError, Step, StoredMessage, Transition,
+    Unfinished,
 };
 use crate::{
     config::SpoolConfig,
@@ -146,6 +147,7 @@ impl RocksSpool {
         let published = Arc::new(Published {
             domains: RwLock::new(domains.collect()),
             failed: RwLock::new(None),
+            measures: Measures::default(),
             changes: broadcast::channel(1).0,
         });
         Ok(Arc::new(Self {
@@ -237,6 +239,18 @@ impl Spool for RocksSpool {
             Some(failure) => Err(failure),
             None => self.space.admit(bytes),
         }
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.space.free_bytes().ok()
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        self.ask(Request::Probe)
+    }
+
+    fn measures(&self) -> &Measures {
+        &self.published.measures
     }
 
     fn confirm(&self, id: QueueId) {

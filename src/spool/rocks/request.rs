@@ -47,6 +47,8 @@ pub enum Request {
         /// How many were removed.
         reply: Reply<usize>,
     },
+    /// Nothing, durably.
+    Probe(Reply<()>),
     /// Counters and indices made anew from the deliveries' records.
     Repair(Reply<Vec<String>>),
     /// The end.

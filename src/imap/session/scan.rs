@@ -1,0 +1,201 @@
+//! Which messages there are, and what they are, without their bodies; and their flags.
+
+use super::{Enabled, Session};
+use crate::imap::{
+    error::Error,
+    message::{Flag, Meta},
+    response::{Fetch, Untagged},
+    uid_set::UidSet,
+    wire::refused,
+};
+
+/// What of a command line is not UIDs, in bytes.
+const AROUND_UIDS_BYTES: usize = 200;
+/// FETCH commands in flight: the server works on one while another is read.
+const PIPELINE: usize = 2;
+
+impl Session {
+    /// Which UIDs exist, from first to last.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Error> {
+        const COMMAND: &str = "UID SEARCH";
+        if first > last {
+            return Ok(UidSet::new());
+        }
+        let range = range(first, last);
+        let line = if self.has("ESEARCH") {
+            format!("UID SEARCH RETURN (ALL) UID {range}")
+        } else {
+            format!("UID SEARCH UID {range}")
+        };
+        let mut found = None;
+        let done = self.exchange(COMMAND, line.as_bytes(), |data| {
+            if let Untagged::Search(uids) | Untagged::Esearch(uids) = data {
+                let all: &mut UidSet = found.get_or_insert_with(UidSet::new);
+                all.extend(&uids);
+            }
+        });
+        done.await?;
+        // RFC 9051 §6.4.4: there is a SEARCH response even when nothing was found. Without
+        // one the folder would look empty. `5:*` finds the last message also below 5.
+        match found {
+            Some(found) => Ok(found.within(first, last)),
+            None => Err(self.wire.protocol("OK without the result of a search")),
+        }
+    }
+
+    /// What the messages from first to last are; with a modification sequence, only of
+    /// those that changed since then. Each is told once, in the order of the server.
+    ///
+    /// # Errors
+    /// [`Error`]; what was told before holds.
+    pub async fn scan(
+        &mut self,
+        first: u32,
+        last: u32,
+        changed_since: Option<u64>,
+        mut on: impl FnMut(Meta) + Send,
+    ) -> Result<(), Error> {
+        if first > last {
+            return Ok(());
+        }
+        let mut items = "(UID FLAGS INTERNALDATE RFC822.SIZE)".to_owned();
+        if self.has("CONDSTORE") || self.has("QRESYNC") {
+            items = "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)".into();
+        }
+        let mut seen = UidSet::new();
+        let mut tell = |fetch: Fetch| {
+            let meta = fetch.meta;
+            // What a server says by itself about flags lacks the rest.
+            let is_whole = fetch.has_flags && meta.size.is_some() && meta.uid >= first;
+            if is_whole && meta.uid <= last && !seen.contains(meta.uid) {
+                seen.insert(meta.uid);
+                on(meta);
+            }
+        };
+        if let Some(since) = changed_since {
+            let range = range(first, last);
+            let line = format!("UID FETCH {range} {items} (CHANGEDSINCE {since})");
+            return self.fetch_lines(vec![line], &mut tell).await;
+        }
+        let there = self.uids(first, last).await?;
+        let lines = self.lines(&there, &items);
+        self.fetch_lines(lines, &mut tell).await?;
+        // A server that is short of some says nothing of it; perhaps they are expunged.
+        let lacking: UidSet = there.iter().filter(|uid| !seen.contains(*uid)).collect();
+        let mut tell = |fetch: Fetch| {
+            let is_whole = fetch.has_flags && fetch.meta.size.is_some();
+            if is_whole && lacking.contains(fetch.meta.uid) && !seen.contains(fetch.meta.uid) {
+                seen.insert(fetch.meta.uid);
+                on(fetch.meta);
+            }
+        };
+        let lines = self.lines(&lacking, &items);
+        self.fetch_lines(lines, &mut tell).await
+    }
+
+    /// Which UIDs from first to last were expunged since this modification sequence.
+    ///
+    /// # Errors
+    /// [`Error::Unsendable`] where [`Session::has_vanished`] says no.
+    pub async fn vanished(&mut self, first: u32, last: u32, since: u64) -> Result<UidSet, Error> {
+        const COMMAND: &str = "UID FETCH";
+        if self.enabled != Enabled::QResync {
+            return Err(Error::Unsendable {
+                command: COMMAND,
+                text: "the server has no QRESYNC".into(),
+            });
+        }
+        let range = range(first, last);
+        let line = format!("UID FETCH {range} (UID) (CHANGEDSINCE {since} VANISHED)");
+        let mut vanished = UidSet::new();
+        let done = self.exchange(COMMAND, line.as_bytes(), |data| {
+            if let Untagged::Vanished(uids) = data {
+                vanished.extend(&uids);
+            }
+        });
+        done.await?;
+        Ok(vanished.within(first, last))
+    }
+
+    /// UID STORE FLAGS.SILENT: these flags in the place of those that they have.
+    ///
+    /// # Errors
+    /// [`Error`]; a part of a large set may be done then.
+    pub async fn store_flags(&mut self, uids: &UidSet, flags: &[Flag]) -> Result<(), Error> {
+        const COMMAND: &str = "UID STORE";
+        let flags = self.flag_list(COMMAND, flags)?;
+        let around = AROUND_UIDS_BYTES + flags.len();
+        let room = self.limits.command_bytes.saturating_sub(around);
+        for chunk in uids.chunks(room, self.limits.window_uids) {
+            let line = format!("UID STORE {chunk} FLAGS.SILENT {flags}");
+            self.exchange(COMMAND, line.as_bytes(), |_| ()).await?;
+        }
+        Ok(())
+    }
+
+    /// A list of flags as it is sent.
+    pub(super) fn flag_list(&self, command: &'static str, flags: &[Flag]) -> Result<String, Error> {
+        let unsendable = |text: String| Error::Unsendable { command, text };
+        if let Some(flag) = flags.iter().find(|flag| !flag.is_sendable()) {
+            return Err(unsendable(format!("the flag {flag:?} is no atom")));
+        }
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        let list = format!("({})", flags.join(" "));
+        if list.len() > self.limits.command_bytes / 2 {
+            return Err(unsendable(format!("{} bytes of flags", list.len())));
+        }
+        Ok(list)
+    }
+
+    /// Command lines for these messages.
+    fn lines(&self, uids: &UidSet, items: &str) -> Vec<String> {
+        let room = (self.limits.command_bytes).saturating_sub(AROUND_UIDS_BYTES);
+        (uids.chunks(room, self.limits.window_uids).iter())
+            .map(|chunk| format!("UID FETCH {chunk} {items}"))
+            .collect()
+    }
+
+    async fn fetch_lines(
+        &mut self,
+        lines: Vec<String>,
+        on: &mut impl FnMut(Fetch),
+    ) -> Result<(), Error> {
+        const COMMAND: &str = "UID FETCH";
+        let mut lines = lines.into_iter();
+        let mut result = Ok(());
+        self.calm(COMMAND).await?;
+        loop {
+            while result.is_ok()
+                && self.wire.open() < PIPELINE
+                && let Some(line) = lines.next()
+            {
+                self.wire.command(line.as_bytes());
+            }
+            if self.wire.open() == 0 {
+                return result;
+            }
+            self.wire.flush().await?;
+            let (_, condition) = self
+                .until_done(&mut |data| {
+                    if let Untagged::Fetch(fetch) = data {
+                        on(fetch);
+                    }
+                })
+                .await?;
+            if let Err(error) = refused(COMMAND, condition) {
+                result = Err(error);
+            }
+        }
+    }
+}
+
+/// As on the wire.
+fn range(first: u32, last: u32) -> String {
+    if last == u32::MAX {
+        return format!("{first}:*");
+    }
+    format!("{first}:{last}")
+}

@@ -1,0 +1,157 @@
+//! Who logs in where: the configuration and the accounts file, as the wire takes them.
+
+use super::accounts::{self, AccountsError, Administered, Login, Secret};
+use crate::{
+    config::{Admin, ImapServer, ImapTls},
+    imap::{self, Endpoint, Tls, Trust},
+};
+use std::{fmt, io, path::PathBuf};
+
+/// One of the two servers, with all that a login needs beside the account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    admin: Option<(String, Secret)>,
+}
+
+/// Its debug form shows no secret.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.endpoint.host, self.endpoint.port)
+    }
+}
+
+/// Why a server's files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The administrator's password.
+    #[error(transparent)]
+    Password(#[from] AccountsError),
+    /// The authorities.
+    #[error("{}: cannot be read: {source}", .file.display())]
+    Authorities {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Reads the files that the configuration names.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub fn load(config: &ImapServer) -> Result<Self, LoginError> {
+        let trust = match (config.pin.as_deref().and_then(pin), &config.ca) {
+            (Some(pin), _) => Trust::Pin(pin),
+            (None, Some(file)) => {
+                let pem = std::fs::read(file).map_err(|source| LoginError::Authorities {
+                    file: file.clone(),
+                    source,
+                })?;
+                Trust::Authorities(pem)
+            }
+            (None, None) => Trust::System,
+        };
+        let admin = match &config.admin {
+            Some(Admin {
+                user,
+                password_file,
+            }) => Some((user.clone(), accounts::password(password_file)?)),
+            None => None,
+        };
+        let tls = match config.tls {
+            ImapTls::Implicit => Tls::Implicit,
+            ImapTls::Starttls => Tls::StartTls,
+            ImapTls::None => Tls::Plain,
+        };
+        Ok(Self {
+            endpoint: Endpoint {
+                host: config.host.clone(),
+                port: config.port,
+                tls,
+                trust,
+            },
+            admin,
+        })
+    }
+
+    /// Logs in for an account: by its own password where it has one, else by the
+    /// administrator's.
+    #[must_use]
+    pub fn login(&self, account: &Login) -> imap::Login {
+        match (&account.password, &self.admin) {
+            (None, Some((admin, password))) => imap::Login::Plain {
+                authzid: account.user.clone(),
+                user: admin.clone(),
+                password: password.expose().to_owned(),
+            },
+            (password, _) => imap::Login::Password {
+                user: account.user.clone(),
+                password: password.as_ref().map_or("", Secret::expose).to_owned(),
+            },
+        }
+    }
+}
+
+/// Which accounts need a password of their own.
+#[must_use]
+pub fn administered(source: &ImapServer, target: &ImapServer) -> Administered {
+    Administered {
+        source: source.admin.is_some(),
+        target: target.admin.is_some(),
+    }
+}
+
+/// 64 hexadecimal digits, as the configuration has checked.
+fn pin(text: &str) -> Option<[u8; 32]> {
+    let mut pin = [0; 32];
+    for (place, byte) in pin.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    Some(pin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_password_goes_before_the_administrators() {
+        let directory = tempfile::tempdir().unwrap();
+        let password_file = directory.path().join("pw");
+        std::fs::write(&password_file, "hush\n").unwrap();
+        let config = ImapServer {
+            host: "old.example".into(),
+            port: 993,
+            tls: ImapTls::Implicit,
+            admin: Some(Admin {
+                user: "zimbra".into(),
+                password_file,
+            }),
+            ca: None,
+            pin: Some("0a".repeat(32)),
+        };
+        let server = Server::load(&config).unwrap();
+        assert_eq!(server.endpoint.trust, Trust::Pin([10; 32]));
+        let mut account = Login {
+            user: "bob".into(),
+            password: None,
+        };
+        let expected = imap::Login::Plain {
+            authzid: "bob".into(),
+            user: "zimbra".into(),
+            password: "hush".into(),
+        };
+        assert_eq!(server.login(&account), expected);
+        account.password = Some(Secret::new("own".into()));
+        let expected = imap::Login::Password {
+            user: "bob".into(),
+            password: "own".into(),
+        };
+        assert_eq!(server.login(&account), expected);
+        assert!(!format!("{server:?}").contains("hush"));
+    }
+}

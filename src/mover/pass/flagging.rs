@@ -1,0 +1,92 @@
+//! Flags that changed at the source, set at the target.
+
+use super::{Folder, Report, Source, WINDOW_UIDS};
+use crate::{
+    imap::UidSet,
+    mover::{
+        copy::{CopyError, Failure},
+        flags::Permanent,
+        plan::Flags,
+        state::{At, Outcome, State},
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What flags are carried with.
+pub struct Settings<'a> {
+    pub state: &'a State,
+    pub at: At<'a>,
+    pub permanent: &'a Permanent,
+}
+
+/// Carries the flags of those of the known messages that have changed.
+pub async fn carry_flags(
+    settings: &Settings<'_>,
+    source: &mut impl Source,
+    target: &mut impl Folder,
+    flags: Flags,
+    known: &UidSet,
+    report: &mut Report,
+) -> Result<(), CopyError> {
+    let since = match flags {
+        Flags::Unchanged => return Ok(()),
+        Flags::Since(modseq) => Some(modseq),
+        Flags::All => None,
+    };
+    for window in known.chunks(usize::MAX, WINDOW_UIDS) {
+        let mut changed = Vec::new();
+        for meta in source.scan(&window, since).await? {
+            let kept = settings.permanent.filter(&meta.flags);
+            report.lost_flags.extend(kept.lost);
+            let Some(mut record) = settings.state.message(settings.at, meta.uid)? else {
+                continue;
+            };
+            let Outcome::Copied {
+                target_uid: Some(target_uid),
+            } = record.outcome
+            else {
+                continue;
+            };
+            if !same(&record.flags, &kept.flags) {
+                record.flags = kept.flags;
+                changed.push((target_uid, (meta.uid, record)));
+            }
+        }
+        if changed.is_empty() {
+            continue;
+        }
+        let flags = changed
+            .iter()
+            .map(|(uid, (_, record))| (*uid, &record.flags[..]));
+        store(target, flags).await?;
+        report.flagged += changed.len() as u64;
+        let records: Vec<_> = changed.into_iter().map(|(_, record)| record).collect();
+        settings.state.settle(settings.at, &records)?;
+    }
+    Ok(())
+}
+
+/// Sets flags, all messages with the same ones by one command.
+pub async fn store<'f>(
+    target: &mut impl Folder,
+    flags: impl Iterator<Item = (u32, &'f [String])>,
+) -> Result<(), Failure> {
+    let mut groups: BTreeMap<Vec<String>, UidSet> = BTreeMap::new();
+    for (uid, flags) in flags {
+        let mut flags = flags.to_vec();
+        flags.sort_unstable();
+        groups.entry(flags).or_default().insert(uid);
+    }
+    for (flags, uids) in groups {
+        target.store(&uids, &flags).await?;
+    }
+    Ok(())
+}
+
+/// Whether they are the same flags; these have no case and no order.
+fn same(one: &[String], other: &[String]) -> bool {
+    let set = |flags: &[String]| -> BTreeSet<String> {
+        flags.iter().map(|flag| flag.to_lowercase()).collect()
+    };
+    set(one) == set(other)
+}

@@ -1,0 +1,95 @@
+//! What copying an account would do, without doing it.
+
+use super::{
+    account::{AccountReport, Mover, renamed},
+    accounts::Account,
+    copy::Failure,
+    folders::NotCopied,
+    target::is_full,
+};
+use crate::imap::{Error, Name, Session};
+
+/// What copying an account would do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Preview {
+    /// The account.
+    pub name: String,
+    /// Folders that would be copied.
+    pub folders: u64,
+    /// Messages in them.
+    pub messages: u64,
+    /// Their bytes, where the source tells (STATUS=SIZE, RFC 8438).
+    pub bytes: Option<u64>,
+    /// Folders that would have another name at the target.
+    pub renamed: Vec<(String, String)>,
+    /// Folders that would not be copied: name and reason.
+    pub left: Vec<NotCopied>,
+    /// What a person has to see to before.
+    pub in_the_way: Vec<String>,
+}
+
+impl Preview {
+    /// How much is in the way.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.in_the_way.len() as u64
+    }
+}
+
+impl Mover {
+    /// Logs in at both sides, lists and maps, and looks at the quota. Changes nothing.
+    pub async fn preview(&self, account: &Account) -> Preview {
+        let mut preview = Preview {
+            name: account.name().to_owned(),
+            ..Preview::default()
+        };
+        match self.connect(account).await {
+            Ok((mut source, mut target)) => {
+                let looked = self.look(&mut source, &mut target, &mut preview).await;
+                if let Err(failure) = looked {
+                    preview.in_the_way.push(failure.to_string());
+                }
+                let _ = tokio::join!(source.logout(), target.logout());
+            }
+            Err(stop) => preview.in_the_way.push(stop.why()),
+        }
+        preview
+    }
+
+    async fn look(
+        &self,
+        source: &mut Session,
+        target: &mut Session,
+        preview: &mut Preview,
+    ) -> Result<(), Failure> {
+        let (pairs, left) = self.list(source, target).await?;
+        preview.left = left;
+        preview.renamed = renamed(&pairs);
+        preview.folders = pairs.len() as u64;
+        preview.messages = AccountReport::messages_of(&pairs);
+        preview.bytes = (pairs.iter())
+            .map(|pair| pair.source.status.and_then(|status| status.size))
+            .sum();
+        for pair in pairs.iter().filter(|pair| pair.standing().is_none()) {
+            let folder = pair.source_shown();
+            let why = "the source does not tell how it stands (STATUS)";
+            preview.in_the_way.push(format!("{folder}: {why}"));
+        }
+        match target.quota(&Name::from_raw(b"INBOX")).await {
+            Ok(quotas) => {
+                let bytes = preview.bytes.unwrap_or_default();
+                for quota in quotas.iter().filter(|quota| is_full(quota, bytes)) {
+                    preview.in_the_way.push(format!(
+                        "the target's quota: {} of {} {} are used",
+                        quota.usage, quota.limit, quota.resource
+                    ));
+                }
+            }
+            Err(error @ (Error::No { .. } | Error::Bad { .. })) => {
+                preview.in_the_way.push(format!("target: {error}"));
+            }
+            Err(error) => return Err(super::target::failure(&error)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! All accounts, several at once.
+
+use super::{
+    account::{AccountReport, Mover},
+    accounts::Account,
+    converge::PassEnd,
+    meter::Meter,
+};
+use std::sync::Arc;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// An account with how far it is.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The account.
+    pub account: Arc<Account>,
+    /// How far its present pass is.
+    pub meter: Arc<Meter>,
+}
+
+impl Task {
+    /// Before the first pass.
+    #[must_use]
+    pub fn new(account: Account) -> Self {
+        Self {
+            account: Arc::new(account),
+            meter: Arc::default(),
+        }
+    }
+}
+
+/// Goes through all accounts, so many at once, and gives their reports in the order of
+/// `tasks`. One that a panic ended is reported as stopped.
+pub async fn pass(mover: &Arc<Mover>, tasks: &[Task], parallel: usize) -> Vec<AccountReport> {
+    let slots = Arc::new(Semaphore::new(parallel.max(1)));
+    let mut set = JoinSet::new();
+    for (place, task) in tasks.iter().cloned().enumerate() {
+        let (mover, slots) = (Arc::clone(mover), Arc::clone(&slots));
+        set.spawn(async move {
+            // The semaphore is never closed.
+            let _slot = slots.acquire().await;
+            (place, mover.account(&task.account, &task.meter).await)
+        });
+    }
+    let mut reports: Vec<AccountReport> = (tasks.iter())
+        .map(|task| AccountReport {
+            name: task.account.name().to_owned(),
+            stopped: Some("an internal fault ended it".into()),
+            ..AccountReport::default()
+        })
+        .collect();
+    while let Some(ended) = set.join_next().await {
+        if let Ok((place, report)) = ended
+            && let Some(slot) = reports.get_mut(place)
+        {
+            *slot = report;
+        }
+    }
+    reports
+}
+
+/// What the reports of a pass say together; `began_ms` since 1970.
+#[must_use]
+pub fn pass_end(reports: &[AccountReport], began_ms: u64) -> PassEnd {
+    let newest_s = reports.iter().filter_map(|report| report.newest_s).max();
+    PassEnd {
+        began_ms,
+        failures: reports.iter().map(AccountReport::failures).sum(),
+        found_new: reports.iter().map(|report| report.done.found_new()).sum(),
+        newest_ms: newest_s
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(|seconds| seconds.saturating_mul(1000)),
+    }
+}

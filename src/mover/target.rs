@@ -1,0 +1,262 @@
+//! A folder at the target over IMAP, and what its replies mean.
+
+use super::{
+    body::Identities,
+    copy::{Failure, Found, Message, Target, lost},
+    flags::Permanent,
+    pass::{Folder, Meta, Opened},
+    source::scan,
+};
+use crate::imap::{Append, AppendWay, Code, Error, Flag, Name, Quota, Session, UidSet};
+
+/// A folder, opened when it is needed.
+pub struct ImapTarget<'s> {
+    session: &'s mut Session,
+    name: &'s Name,
+    opened: Option<Opened>,
+    /// No later message has a lower UID.
+    uidnext: u32,
+}
+
+impl<'s> ImapTarget<'s> {
+    /// The folder of this name, which exists.
+    #[must_use]
+    pub fn new(session: &'s mut Session, name: &'s Name) -> Self {
+        Self {
+            session,
+            name,
+            opened: None,
+            uidnext: 0,
+        }
+    }
+
+    /// A bare NO may mean that the account is full, as Zimbra says it.
+    async fn explained(&mut self, failed: &Error, bytes: u64) -> Failure {
+        let failure = failure(failed);
+        let Failure::Refused { reply } = failure else {
+            return failure;
+        };
+        // Zimbra hangs up after five NO in a row; a NOOP starts its count anew.
+        if let Err(error) = self.session.noop().await {
+            return self::failure(&error);
+        }
+        if failed.code().is_some() {
+            return Failure::Refused { reply };
+        }
+        match self.session.quota(self.name).await {
+            Err(error) if error.is_fatal() => self::failure(&error),
+            Ok(quotas) if quotas.iter().any(|quota| is_full(quota, bytes)) => {
+                Failure::OverQuota { reply }
+            }
+            _ => Failure::Refused { reply },
+        }
+    }
+}
+
+/// Whether so many bytes more, in one message, would be too much.
+#[must_use]
+pub fn is_full(quota: &Quota, bytes: u64) -> bool {
+    let (used, room) = match &*quota.resource.to_ascii_uppercase() {
+        "STORAGE" => (
+            quota.usage.saturating_add(bytes.div_ceil(1024)),
+            quota.limit,
+        ),
+        "MESSAGE" => (quota.usage.saturating_add(1), quota.limit),
+        _ => return false,
+    };
+    quota.limit > 0 && used > room
+}
+
+/// What an error of the wire means for the copying.
+#[must_use]
+pub fn failure(error: &Error) -> Failure {
+    let wait = error.suggested_backoff();
+    if error.is_fatal() {
+        let detail = error.to_string();
+        return Failure::Lost { detail, wait };
+    }
+    let reply = error.to_string();
+    match error.code() {
+        Some(Code::OverQuota) => Failure::OverQuota { reply },
+        Some(Code::Limit | Code::InUse | Code::Unavailable) => Failure::NotNow { reply, wait },
+        // The folder went away: it is made again after a new login.
+        Some(Code::TryCreate | Code::NonExistent) => Failure::Lost {
+            detail: reply,
+            wait,
+        },
+        _ if wait.is_some() => Failure::NotNow { reply, wait },
+        _ => Failure::Refused { reply },
+    }
+}
+
+impl Target for ImapTarget<'_> {
+    async fn uidnext(&mut self) -> Result<u32, Failure> {
+        if self.opened.is_none() {
+            self.open().await?;
+        }
+        Ok(self.uidnext)
+    }
+
+    async fn append(&mut self, batch: &[Message]) -> Vec<Result<Option<u32>, Failure>> {
+        let appends = batch.iter().map(|message| Append {
+            flags: message
+                .flags
+                .iter()
+                .map(|flag| Flag::from(&**flag))
+                .collect(),
+            internaldate: (!message.internal_date.is_empty())
+                .then(|| message.internal_date.clone()),
+            size: message.body.len(),
+            body: message.body.reader(),
+        });
+        // A single one needs no MULTIAPPEND, and is refused by words about itself.
+        let results = if batch.len() == 1 {
+            let way = AppendWay::OneByOne;
+            self.session
+                .append_by(way, self.name, appends.collect())
+                .await
+        } else {
+            self.session.append(self.name, appends.collect()).await
+        };
+        let uidvalidity = self.opened.as_ref().map(|opened| opened.uidvalidity);
+        let mut failed: Option<(Error, Failure)> = None;
+        let mut all = Vec::with_capacity(results.len());
+        for (result, message) in results.into_iter().zip(batch) {
+            match result {
+                Ok(appended) if appended.uidvalidity.is_none_or(|u| Some(u) == uidvalidity) => {
+                    if let Some(uid) = appended.uid {
+                        self.uidnext = self.uidnext.max(uid.saturating_add(1));
+                    }
+                    all.push(Ok(appended.uid));
+                }
+                Ok(_) => all.push(Err(lost("the target's UIDVALIDITY changed under way"))),
+                Err(error) => {
+                    let same = (failed.as_ref()).filter(|(known, _)| *known == error);
+                    let failure = match same {
+                        Some((_, failure)) => failure.clone(),
+                        None => self.explained(&error, message.body.len()).await,
+                    };
+                    failed = Some((error, failure.clone()));
+                    all.push(Err(failure));
+                }
+            }
+        }
+        all
+    }
+
+    async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Failure> {
+        if first > last {
+            return Ok(UidSet::new());
+        }
+        // Courier tells of new messages only when asked.
+        self.session.noop().await.map_err(|error| failure(&error))?;
+        let uids = self.session.uids(first, last).await;
+        uids.map_err(|error| failure(&error))
+    }
+
+    async fn identities(&mut self, uids: &UidSet) -> Result<Vec<Found>, Failure> {
+        if uids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sink = Identities::default();
+        let fetched = self.session.fetch(uids, &mut sink).await;
+        fetched.map_err(|error| failure(&error))?;
+        let found = sink.done.into_iter();
+        Ok(found
+            .map(|(uid, identity)| Found { uid, identity })
+            .collect())
+    }
+}
+
+impl Folder for ImapTarget<'_> {
+    async fn open(&mut self) -> Result<Opened, Failure> {
+        let selected = self.session.select(self.name).await;
+        let selected = selected.map_err(|error| failure(&error))?;
+        if selected.read_only {
+            return Err(Failure::Refused {
+                reply: "the folder can only be read".into(),
+            });
+        }
+        let permanent =
+            (selected.permanent_flags).map(|flags| flags.iter().map(ToString::to_string).collect());
+        let uidnext = match selected.uidnext {
+            Some(uidnext) => uidnext,
+            // RFC 3501 did not ask for UIDNEXT from the start.
+            None => {
+                let uids = self.session.uids(1, u32::MAX).await;
+                let uids = uids.map_err(|error| failure(&error))?;
+                let last = uids.ranges().last().map_or(0, |(_, last)| last);
+                last.saturating_add(1)
+            }
+        };
+        let opened = Opened {
+            uidvalidity: selected.uidvalidity.unwrap_or_default(),
+            uidnext,
+            messages: selected.exists,
+            permanent: Permanent::new(permanent),
+        };
+        self.uidnext = uidnext;
+        self.opened = Some(opened.clone());
+        Ok(opened)
+    }
+
+    async fn scan(&mut self, uids: &UidSet) -> Result<Vec<Meta>, Failure> {
+        self.session.noop().await.map_err(|error| failure(&error))?;
+        scan(self.session, uids, None).await
+    }
+
+    async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {
+        let flags: Vec<Flag> = flags.iter().map(|flag| Flag::from(&**flag)).collect();
+        let stored = self.session.store_flags(uids, &flags).await;
+        stored.map_err(|error| failure(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_mean_what_servers_mean_by_them() {
+        let no = |text: &str, code| Error::No {
+            command: "APPEND",
+            text: text.into(),
+            code,
+        };
+        let kind = |error: Error| match failure(&error) {
+            Failure::Refused { .. } => "refused",
+            Failure::OverQuota { .. } => "over quota",
+            Failure::NotNow { .. } => "not now",
+            Failure::Lost { .. } => "lost",
+        };
+        for (error, expected) in [
+            (no("no", None), "refused"),
+            (no("no", Some(Code::TooBig)), "refused"),
+            (no("full", Some(Code::OverQuota)), "over quota"),
+            (no("slow", Some(Code::Limit)), "not now"),
+            (no("Suggested Backoff Time: 5 ms", None), "not now"),
+            (no("gone", Some(Code::TryCreate)), "lost"),
+        ] {
+            assert_eq!(kind(error.clone()), expected, "{error}");
+        }
+        let reset = Error::Lost {
+            during: "APPEND",
+            detail: "reset".into(),
+        };
+        assert_eq!(kind(reset), "lost");
+    }
+
+    #[test]
+    fn a_quota_is_full_when_the_message_does_not_fit() {
+        let quota = |resource: &str, usage, limit| Quota {
+            resource: resource.into(),
+            usage,
+            limit,
+        };
+        assert!(is_full(&quota("STORAGE", 9, 10), 1025));
+        assert!(!is_full(&quota("storage", 9, 10), 1024));
+        assert!(is_full(&quota("MESSAGE", 10, 10), 1));
+        assert!(!is_full(&quota("STORAGE", 9, 0), 1 << 30));
+        assert!(!is_full(&quota("X", 9, 1), 1));
+    }
+}
