@@ -7,6 +7,10 @@ load by smtp-source, on the same machine and disk, in turns.
 Each contender runs once a round, in an order that rotates. The table shows the median of
 the rounds with their range; the JSON has every reading, the machine and the versions.
 Afterwards each queue is counted: a message that was not kept is an error, not a speed.
+Large messages are also written by nobody but this script, one after the other into one file
+with one fdatasync at the end: what the disk takes. For relay the table says how many bytes
+it has handed to the disk for each byte of mail (write_bytes of /proc/PID/io, background work
+of the engine included).
 """
 
 import argparse
@@ -41,13 +45,15 @@ class Scenario:
     bytes: int
     kept: bool = True
     release: bool = False
+    # Whether the disk's own rate is measured beside it.
+    disk: bool = False
 
 
 SCENARIOS = {
     "hold-4k": Scenario("4 kB, 50 kept connections", 5000, 4096),
     "hold-4k-connect": Scenario("4 kB, a connection a message", 5000, 4096, kept=False),
     "hold-100k": Scenario("100 kB, 50 kept connections", 1000, 100_000),
-    "hold-10m": Scenario("10 MB, 50 kept connections", 100, 10_000_000),
+    "hold-10m": Scenario("10 MB, 50 kept connections", 100, 10_000_000, disk=True),
     "release-4k": Scenario(
         "4 kB released into smtp-sink, 20 connections", 5000, 4096, release=True
     ),
@@ -120,6 +126,11 @@ class Relay:
             if time.monotonic() > end:
                 sys.exit("relay does not drain")
             time.sleep(0.05)
+
+    def written_bytes(self):
+        """Bytes that it has handed to the disk so far."""
+        io = Path(f"/proc/{self.process.pid}/io").read_text()
+        return int(re.search(r"^write_bytes: (\d+)$", io, re.MULTILINE).group(1))
 
     def stop(self):
         self.process.terminate()
@@ -207,6 +218,28 @@ class Sink:
         self.process.wait()
 
 
+class Disk:
+    """Everything one after the other into one file, and one fdatasync at the end."""
+
+    name = "the disk"
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def write(self, scenario):
+        block = os.urandom(1 << 20)
+        left = scenario.messages * scenario.bytes
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            begin = time.monotonic()
+            while left > 0:
+                left -= os.write(file.fileno(), block[: min(left, len(block))])
+            os.fdatasync(file.fileno())
+            return time.monotonic() - begin
+
+    def stop(self):
+        pass
+
+
 def load(scenario, port):
     """Sends a round's messages with smtp-source; seconds until the last reply."""
     command = ["smtp-source", "-s", str(SESSIONS), "-m", str(scenario.messages)]
@@ -220,6 +253,8 @@ def load(scenario, port):
 
 
 def hold_round(scenario, contender):
+    if isinstance(contender, Disk):
+        return contender.write(scenario)
     return load(scenario, contender.port)
 
 
@@ -235,7 +270,8 @@ def release_round(scenario, contender, sink):
 
 
 def run(scenario, binary, rounds, parent):
-    """The rates of each contender, a message rate a round."""
+    """The rates of each contender, a message rate a round; and what relay has written for each
+    byte that it accepted, nothing where that is not asked."""
     with tempfile.TemporaryDirectory(prefix="relay-bench.", dir=parent) as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -245,6 +281,8 @@ def run(scenario, binary, rounds, parent):
             Postfix(directory / "postfix", sink.port),
         ]
         contenders = queues if scenario.release else [*queues, sink]
+        contenders += [Disk(directory)] if scenario.disk else []
+        relay, before = queues[0], queues[0].written_bytes()
         rates = {contender.name: [] for contender in contenders}
         try:
             for number in range(rounds):
@@ -261,10 +299,12 @@ def run(scenario, binary, rounds, parent):
             for queue in queues:
                 if queue.held() != expected:
                     sys.exit(f"{queue.name} holds {queue.held()} of {expected} messages")
+            accepted = rounds * scenario.messages * scenario.bytes
+            amplification = None if scenario.release else (relay.written_bytes() - before) / accepted
         finally:
             for contender in [*queues, sink]:
                 contender.stop()
-    return rates
+    return rates, amplification
 
 
 def sync_ms(parent):
@@ -341,9 +381,17 @@ def main():
         scenario = SCENARIOS[name]
         scenario.messages = arguments.messages or scenario.messages
         print(f"{name}: {scenario.about}, {scenario.messages} messages a round", file=sys.stderr)
-        result = summary(run(scenario, binary, arguments.rounds, arguments.dir))
-        report["scenarios"][name] = {**vars(scenario), "rounds": arguments.rounds, "result": result}
+        rates, amplification = run(scenario, binary, arguments.rounds, arguments.dir)
+        result = summary(rates)
+        report["scenarios"][name] = {
+            **vars(scenario),
+            "rounds": arguments.rounds,
+            "result": result,
+            "relay_written_per_accepted_byte": amplification,
+        }
         show(scenario.about, result)
+        if amplification is not None:
+            print(f"  relay has written {amplification:.2f} bytes for each byte accepted")
 
     what = report["machine"]
     print(

@@ -1,8 +1,8 @@
 //! Every default and every bound, in one place.
 
 use super::{
-    BareNewline, Control, DestinationProtocol, DestinationTls, InDoubtPolicy, Limits, Listen,
-    ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
+    BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, InDoubtPolicy,
+    Limits, Listen, ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -95,6 +95,8 @@ pub(super) const PORT: u16 = 25;
 pub(super) const PROTOCOL: DestinationProtocol = DestinationProtocol::Smtp;
 /// `domain.destination.tls`
 pub(super) const TLS: DestinationTls = DestinationTls::Opportunistic;
+/// `domain.destination.xclient`
+pub(super) const XCLIENT: DestinationXclient = DestinationXclient::Auto;
 /// `domain.destination.connections`
 pub(super) const DESTINATION_CONNECTIONS: usize = 20;
 

@@ -78,6 +78,7 @@ pub(super) fn destination(
         lmtp_on_25(&section);
     }
     let tls = section.word("tls", default::TLS);
+    let xclient = section.word("xclient", default::XCLIENT);
     let connections = section.measure(
         "connections",
         default::DESTINATION_CONNECTIONS,
@@ -94,6 +95,7 @@ pub(super) fn destination(
         port,
         protocol,
         tls,
+        xclient,
         connections,
     })
 }

@@ -19,7 +19,8 @@ pub(super) const LIMITS: &[&str] = &[
     "errors",
 ];
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
-pub(super) const DESTINATION: &[&str] = &["host", "port", "protocol", "tls", "connections"];
+pub(super) const DESTINATION: &[&str] =
+    &["host", "port", "protocol", "tls", "xclient", "connections"];
 pub(super) const RELEASE: &[&str] = &[
     "order",
     "retry_min",

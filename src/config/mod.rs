@@ -254,8 +254,21 @@ pub struct Destination {
     pub protocol: DestinationProtocol,
     /// Default opportunistic.
     pub tls: DestinationTls,
+    /// Default auto.
+    pub xclient: DestinationXclient,
     /// Connections at once. Default 20.
     pub connections: usize,
+}
+
+/// Whether the destination is told from which client a message came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationXclient {
+    /// By XCLIENT where it is offered, else by XFORWARD where that is.
+    Auto,
+    /// Never.
+    Off,
+    /// By XCLIENT, or nothing is sent.
+    Require,
 }
 
 /// How the destination is spoken to.

@@ -117,14 +117,16 @@ fn destination(destination: &Destination) -> String {
         port,
         protocol,
         tls,
+        xclient,
         connections,
     } = destination;
     format!(
         "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
-         connections = {connections} }}",
+         xclient = \"{}\", connections = {connections} }}",
         quoted(host),
         protocol.word(),
         tls.word(),
+        xclient.word(),
     )
 }
 

@@ -80,6 +80,7 @@ fn a_minimal_file_has_every_default() {
         port: 25,
         protocol: DestinationProtocol::Smtp,
         tls: DestinationTls::Opportunistic,
+        xclient: DestinationXclient::Auto,
         connections: 20,
     };
     assert_eq!(domain.destination, destination);
@@ -154,7 +155,7 @@ fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     }
     assert!(text.contains("\"[::]:25\", which is the default"));
     assert!(
-        text.contains("port = 25, protocol = \"smtp\", tls = \"opportunistic\", connections = 20")
+        text.contains("port = 25, protocol = \"smtp\", tls = \"opportunistic\", xclient = \"auto\", connections = 20")
     );
 }
 

@@ -1,8 +1,8 @@
 //! The values that are words, in both directions.
 
 use super::{
-    BareNewline, DestinationProtocol, DestinationTls, ImapTls, InDoubtPolicy, ListenTls,
-    ReleaseOrder,
+    BareNewline, DestinationProtocol, DestinationTls, DestinationXclient, ImapTls, InDoubtPolicy,
+    ListenTls, ReleaseOrder,
 };
 
 /// A type whose values are written as one word each.
@@ -54,6 +54,14 @@ impl Word for DestinationTls {
         ("opportunistic", Self::Opportunistic),
         ("required", Self::Required),
         ("verified", Self::Verified),
+    ];
+}
+
+impl Word for DestinationXclient {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("off", Self::Off),
+        ("require", Self::Require),
     ];
 }
 

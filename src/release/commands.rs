@@ -24,6 +24,14 @@ pub struct Features {
     pub dsn: bool,
     /// RFC 3207.
     pub starttls: bool,
+    /// RFC 3030 §2: the message goes by BDAT.
+    pub chunking: bool,
+    /// Attributes that XCLIENT takes; none where it is not offered.
+    pub xclient: Vec<String>,
+    /// Attributes that XFORWARD takes; none where it is not offered.
+    pub xforward: Vec<String>,
+    /// RFC 3030 §3, which needs CHUNKING beside it.
+    pub binarymime: bool,
 }
 
 impl Features {
@@ -54,6 +62,10 @@ impl Features {
                 "SMTPUTF8" => features.smtputf8 = true,
                 "DSN" => features.dsn = true,
                 "STARTTLS" => features.starttls = true,
+                "CHUNKING" => features.chunking = true,
+                "BINARYMIME" => features.binarymime = true,
+                "XCLIENT" => features.xclient = words.map(str::to_ascii_uppercase).collect(),
+                "XFORWARD" => features.xforward = words.map(str::to_ascii_uppercase).collect(),
                 _ => {}
             }
         }
@@ -86,8 +98,9 @@ impl Features {
                           and relay converts nothing";
             return unfit("5.6.3", detail.into());
         }
-        if envelope.body == BodyKind::BinaryMime {
-            let detail = "the message is BINARYMIME, which cannot be sent with DATA";
+        if envelope.body == BodyKind::BinaryMime && !(self.binarymime && self.chunking) {
+            let detail = "the message is BINARYMIME, which the destination does not offer, \
+                          and which cannot be sent with DATA";
             return unfit("5.6.1", detail.into());
         }
         match self.size {
@@ -118,6 +131,9 @@ pub fn mail(envelope: &Envelope, bytes: u64, features: &Features) -> String {
     }
     if envelope.body == BodyKind::EightBitMime && features.eight_bit_mime {
         line.push_str(" BODY=8BITMIME");
+    }
+    if envelope.body == BodyKind::BinaryMime && features.binarymime {
+        line.push_str(" BODY=BINARYMIME");
     }
     let ascii = envelope.reverse_path.as_str().is_ascii()
         && envelope
@@ -230,6 +246,17 @@ mod tests {
         assert!(!suit(&all(), &message, 1001));
         message.body = BodyKind::EightBitMime;
         assert!(suit(&all(), &message, 1000) && !suit(&none, &message, 1));
+        message.body = BodyKind::BinaryMime;
+        assert!(!suit(&all(), &message, 1));
+        let mut binary = all();
+        binary.binarymime = true;
+        assert!(
+            !suit(&binary, &message, 1),
+            "RFC 3030 §3: not without CHUNKING"
+        );
+        binary.chunking = true;
+        assert!(suit(&binary, &message, 1));
+        assert!(mail(&message, 1, &binary).ends_with(" BODY=BINARYMIME\r\n"));
         message.body = BodyKind::SevenBit;
         message.recipients[0].address = Address::parse("bób@corp.example").unwrap();
         assert!(suit(&all(), &message, 1) && !suit(&none, &message, 1));

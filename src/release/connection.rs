@@ -11,7 +11,10 @@ use super::{
     timeouts::Timeouts,
     tls::TlsClients,
 };
-use crate::config::{DestinationProtocol, DestinationTls};
+use crate::{
+    config::{DestinationProtocol, DestinationTls, DestinationXclient},
+    mail::Client,
+};
 use mail_send::SmtpClient;
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 use tokio::{
@@ -46,6 +49,10 @@ pub struct Connection {
     pub timeouts: Timeouts,
     /// Messages that were taken over this connection.
     pub delivered: u32,
+    /// Whether the destination is to be told where a message came from.
+    pub xclient: DestinationXclient,
+    /// The client on whose behalf the session is.
+    pub introduced: Option<Client>,
     /// Whether a transaction was begun and neither finished nor reset.
     pub needs_reset: bool,
 }
@@ -136,6 +143,8 @@ impl Connection {
             protocol: target.protocol,
             timeouts,
             delivered: 0,
+            xclient: setup.target.xclient,
+            introduced: None,
             needs_reset: false,
         })
     }
@@ -154,7 +163,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn hello(&mut self, hostname: &str) -> Result<(), Failure> {
+    pub(super) async fn hello(&mut self, hostname: &str) -> Result<(), Failure> {
         let (phase, limit) = (Phase::Hello, self.timeouts.hello);
         self.send(phase, limit, hello(self.protocol, hostname).as_bytes())
             .await?;
@@ -227,6 +236,8 @@ impl Connection {
             protocol: setup.target.protocol,
             timeouts: setup.timeouts,
             delivered: 0,
+            xclient: setup.target.xclient,
+            introduced: None,
             needs_reset: false,
         };
         // RFC 3207 §4.2: what was known before is forgotten.

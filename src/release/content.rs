@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// What is written at once of a long message.
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long to wait for the reason when the destination hangs up in mid-message.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How far the message got.
 pub(super) enum Sent {
@@ -96,17 +96,17 @@ pub(super) fn unreadable(error: SpoolError) -> FailureKind {
     }
 }
 
-fn broken(connection: &Connection, kind: FailureKind) -> Sent {
+pub(super) fn broken(connection: &Connection, kind: FailureKind) -> Sent {
     Sent::Broken(Fate::Failed(connection.failure(Phase::Data, kind)))
 }
 
-fn stopped(connection: &Connection) -> Sent {
+pub(super) fn stopped(connection: &Connection) -> Sent {
     let failure = connection.failure(Phase::Data, FailureKind::Stopped);
     Sent::Broken(Fate::Back(failure))
 }
 
 /// A destination that hangs up in mid-message has often said why.
-async fn last_words(connection: &mut Connection, failure: Failure) -> Sent {
+pub(super) async fn last_words(connection: &mut Connection, failure: Failure) -> Sent {
     let patience = LAST_WORDS.min(connection.timeouts.data);
     match connection.reply(Phase::Data, patience).await {
         Ok(reply) if !reply.is_positive() && reply.code != 354 => {

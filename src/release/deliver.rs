@@ -6,14 +6,17 @@
 //! is in doubt.
 
 use super::{
+    chunk::Chunk,
     commands::{mail, rcpt},
     connection::Connection,
     content::{Sent, replies, send, unreadable},
     envelope::{Commands, Talk},
+    flight::{fly, is_refused},
+    introduction::forward,
     reply::{Failure, FailureKind, Phase, Reply},
 };
 use crate::{
-    mail::{Recipient, received},
+    mail::{BodyKind, Recipient, received},
     spool::{Body, SpoolError, StoredMessage},
 };
 use memchr::memmem;
@@ -94,12 +97,33 @@ pub async fn deliver(
         return shipment.unsent(connection, FailureKind::Loop { passes });
     }
     let commands = Commands {
+        forward: forward(connection, &envelope.client, shipment.message.id),
         mail: mail(envelope, bytes, &connection.features),
         rcpts: recipients
             .iter()
             .map(|r| rcpt(r, &connection.features))
             .collect(),
+        data: !connection.features.chunking,
     };
+    let head = [header.as_bytes(), first.as_deref().unwrap_or_default()].concat();
+    let mut chunk = None;
+    if connection.features.chunking {
+        let binary = envelope.body == BodyKind::BinaryMime;
+        let mut begun = match Chunk::begin(bytes, &head, binary) {
+            Ok(begun) => begun,
+            Err(kind) => return shipment.unsent(connection, kind),
+        };
+        if begun.is_short() {
+            if let Err(kind) = begun.gather(body).await {
+                return shipment.unsent(connection, kind);
+            }
+            if connection.features.pipelining {
+                let flight = (commands, begun);
+                return fly(connection, shipment, flight, attempt, orders).await;
+            }
+        }
+        chunk = Some(begun);
+    }
     let talk = async {
         tokio::select! {
             biased;
@@ -129,12 +153,16 @@ pub async fn deliver(
     if !said.go_ahead {
         return shipment.outcome(said.fates, !said.closing && !said.lone_go_ahead);
     }
-    let head = [header.as_bytes(), first.as_deref().unwrap_or_default()].concat();
-    let sent = send(connection, head, body, orders).await;
+    let chunked = chunk.is_some();
+    let sent = match chunk {
+        Some(chunk) => chunk.send(connection, body, orders).await,
+        None => send(connection, head, body, orders).await,
+    };
     let fates = match sent {
         Sent::Whole => replies(connection, said.fates, orders).await,
         Sent::Broken(fate) => (settle(said.fates, &fate), false),
     };
+    connection.needs_reset |= chunked && is_refused(&fates.0);
     shipment.outcome(fates.0, fates.1)
 }
 
@@ -161,7 +189,7 @@ impl Shipment<'_> {
         self.all(&Fate::Failed(failure), false, true)
     }
 
-    fn all(&self, fate: &Fate, attempted: bool, reusable: bool) -> Outcome {
+    pub(super) fn all(&self, fate: &Fate, attempted: bool, reusable: bool) -> Outcome {
         let fates = self.recipients.iter().map(|place| (*place, fate.clone()));
         Outcome {
             fates: fates.collect(),
@@ -170,7 +198,7 @@ impl Shipment<'_> {
         }
     }
 
-    fn outcome(&self, fates: Vec<Option<Fate>>, reusable: bool) -> Outcome {
+    pub(super) fn outcome(&self, fates: Vec<Option<Fate>>, reusable: bool) -> Outcome {
         let fates = fates.into_iter().flatten();
         Outcome {
             fates: self.recipients.iter().copied().zip(fates).collect(),
@@ -199,7 +227,7 @@ fn passes(hostname: &str, head: &[u8]) -> usize {
 }
 
 /// The attempt cannot be noted.
-fn unnoted(error: &SpoolError) -> FailureKind {
+pub(super) fn unnoted(error: &SpoolError) -> FailureKind {
     let detail = error.to_string();
     match error {
         SpoolError::Conflict { .. } => FailureKind::Withdrawn { detail },

@@ -1,16 +1,20 @@
-//! MAIL, RCPT and DATA: in one flight where the destination allows it.
+//! MAIL, RCPT and DATA: in one flight where the destination allows it. With BDAT the
+//! message follows without an invitation, in the same flight if it is short.
 
 use super::{
     connection::Connection,
     deliver::{Fate, settle},
     reply::{Failure, FailureKind, Phase, Reply},
 };
-use std::time::Duration;
 
 /// The envelope, as commands.
 pub(super) struct Commands {
+    /// XFORWARD; its reply does not matter.
+    pub forward: Option<String>,
     pub mail: String,
     pub rcpts: Vec<String>,
+    /// Whether DATA asks for the message; with BDAT nothing does.
+    pub data: bool,
 }
 
 /// How the envelope fared.
@@ -21,6 +25,7 @@ pub(super) enum Talk {
     Broken(Option<Failure>),
 }
 
+#[derive(Default)]
 pub(super) struct Said {
     /// For each recipient; nothing yet for those who were accepted.
     pub fates: Vec<Option<Fate>>,
@@ -48,28 +53,39 @@ impl Commands {
     /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
     /// at before the message is sent.
     async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
+        let ahead = self.take_off(connection).await?;
+        let mut replies = Replies::new(connection, ahead);
+        let heard = replies.envelope(self.rcpts.len()).await;
+        if let Some(lost) = heard.lost {
+            return Err(lost);
+        }
+        let data = match self.data {
+            true => Some(replies.next(Phase::Data).await?),
+            false => None,
+        };
+        let mut said = heard.said(connection);
+        match data {
+            Some(data) => said.data(connection, data),
+            None => said.uninvited(),
+        }
+        Ok(said)
+    }
+
+    /// Sends the flight, and tells how many replies come ahead of that to MAIL.
+    pub async fn take_off(&self, connection: &mut Connection) -> Result<usize, Failure> {
         let timeouts = connection.timeouts;
         let reset = std::mem::replace(&mut connection.needs_reset, true);
         let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
+        flight.push_str(self.forward.as_deref().unwrap_or_default());
         flight.push_str(&self.mail);
         self.rcpts.iter().for_each(|line| flight.push_str(line));
-        flight.push_str("DATA\r\n");
+        if self.data {
+            flight.push_str("DATA\r\n");
+        }
         connection
             .send(Phase::Mail, timeouts.mail, flight.as_bytes())
             .await?;
-        let mut replies = Replies::new(connection);
-        if reset {
-            replies.next(Phase::Mail, timeouts.mail).await?;
-        }
-        let mail = replies.next(Phase::Mail, timeouts.mail).await?;
-        let mut rcpts = Vec::with_capacity(self.rcpts.len());
-        for _ in &self.rcpts {
-            rcpts.push(replies.next(Phase::Rcpt, timeouts.rcpt).await?);
-        }
-        let data = replies.next(Phase::Data, timeouts.data).await?;
-        let mut said = Said::new(connection, &mail, &rcpts);
-        said.data(connection, data);
-        Ok(said)
+        Ok(usize::from(reset) + usize::from(self.forward.is_some()))
     }
 
     async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {
@@ -77,6 +93,11 @@ impl Commands {
         if std::mem::replace(&mut connection.needs_reset, true) {
             connection
                 .command(Phase::Mail, timeouts.hello, "RSET\r\n")
+                .await?;
+        }
+        if let Some(forward) = &self.forward {
+            connection
+                .command(Phase::Mail, timeouts.hello, forward)
                 .await?;
         }
         let mail = connection
@@ -91,7 +112,9 @@ impl Commands {
             rcpts.push(last.clone());
         }
         let mut said = Said::new(connection, &mail, &rcpts);
-        if said.fates.iter().any(Option::is_none) && !said.closing {
+        if !self.data {
+            said.uninvited();
+        } else if said.fates.iter().any(Option::is_none) && !said.closing {
             let data = connection
                 .command(Phase::Data, timeouts.data, "DATA\r\n")
                 .await?;
@@ -101,24 +124,91 @@ impl Commands {
     }
 }
 
+/// What was answered to MAIL and RCPT.
+pub(super) struct Heard {
+    /// Nothing if the connection was lost before.
+    pub mail: Option<Reply>,
+    /// To as many of the recipients as were answered.
+    pub rcpts: Vec<Reply>,
+    /// What ended the connection before all was answered.
+    pub lost: Option<Failure>,
+}
+
+impl Heard {
+    /// What it means for the recipients that were answered.
+    pub fn said(&self, connection: &Connection) -> Said {
+        match &self.mail {
+            Some(mail) => Said::new(connection, mail, &self.rcpts),
+            None => Said::default(),
+        }
+    }
+
+    /// For a message that is on its way already to this many recipients: who was refused
+    /// before the connection was lost is refused, and everybody else gets this fate.
+    pub fn settled(
+        mut self,
+        connection: &Connection,
+        recipients: usize,
+        fate: &Fate,
+    ) -> Vec<Option<Fate>> {
+        if let Some(refusal) = self.mail.clone().filter(|mail| !mail.is_positive()) {
+            self.rcpts.resize(recipients, refusal);
+        }
+        let mut fates = self.said(connection).fates;
+        fates.resize(recipients, None);
+        settle(fates, fate)
+    }
+}
+
 /// Replies to one flight. After a 421 nothing more may come: it then stands for the rest.
-struct Replies<'a> {
+pub(super) struct Replies<'a> {
     connection: &'a mut Connection,
+    /// Replies that come ahead of that to MAIL: to RSET and XFORWARD.
+    ahead: usize,
     farewell: Option<Reply>,
 }
 
 impl<'a> Replies<'a> {
-    fn new(connection: &'a mut Connection) -> Self {
+    pub fn new(connection: &'a mut Connection, ahead: usize) -> Self {
         Self {
             connection,
+            ahead,
             farewell: None,
         }
     }
 
-    async fn next(&mut self, phase: Phase, limit: Duration) -> Result<Reply, Failure> {
+    /// To MAIL and to so many RCPT.
+    pub async fn envelope(&mut self, recipients: usize) -> Heard {
+        let mut heard = Heard {
+            mail: None,
+            rcpts: Vec::with_capacity(recipients),
+            lost: None,
+        };
+        heard.lost = self.hear(&mut heard, recipients).await.err();
+        heard
+    }
+
+    async fn hear(&mut self, heard: &mut Heard, recipients: usize) -> Result<(), Failure> {
+        for _ in 0..self.ahead {
+            self.next(Phase::Mail).await?;
+        }
+        heard.mail = Some(self.next(Phase::Mail).await?);
+        for _ in 0..recipients {
+            heard.rcpts.push(self.next(Phase::Rcpt).await?);
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, phase: Phase) -> Result<Reply, Failure> {
         if let Some(farewell) = &self.farewell {
             return Ok(farewell.clone());
         }
+        let timeouts = self.connection.timeouts;
+        let limit = match phase {
+            Phase::Rcpt => timeouts.rcpt,
+            Phase::Data => timeouts.data,
+            _ => timeouts.mail,
+        };
         let reply = self.connection.reply(phase, limit).await?;
         if reply.code == 421 {
             self.farewell = Some(reply.clone());
@@ -144,12 +234,23 @@ impl Said {
             }
             reply => Some(failed(Phase::Rcpt, reply)),
         });
+        let mut fates = fates.collect();
+        let farewell = rcpts.iter().find(|reply| reply.code == 421);
+        if let Some(farewell) = farewell {
+            // RFC 5321 §3.8: it will not hear more, for those neither that it had accepted.
+            fates = settle(fates, &failed(Phase::Rcpt, farewell));
+        }
         Self {
-            fates: fates.collect(),
+            fates,
             go_ahead: false,
             lone_go_ahead: false,
-            closing: mail.code == 421 || rcpts.iter().any(|reply| reply.code == 421),
+            closing: mail.code == 421 || farewell.is_some(),
         }
+    }
+
+    /// With BDAT the message goes as soon as somebody takes it.
+    pub fn uninvited(&mut self) {
+        self.go_ahead = self.fates.iter().any(Option::is_none);
     }
 
     fn data(&mut self, connection: &Connection, data: Reply) {

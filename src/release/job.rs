@@ -149,7 +149,7 @@ impl Shared {
         };
         times.prepared = begun.elapsed();
         let begun = Instant::now();
-        let mut connection = match self.connected(connection).await {
+        let mut connection = match self.connected(connection, &message.envelope.client).await {
             Ok(connection) => connection,
             Err(failure) => {
                 if failure.kind != FailureKind::Stopped {
@@ -187,7 +187,9 @@ impl Shared {
             verdicts: fates.into_iter().map(verdict).collect(),
             message: Some(message),
             attempted,
-            connection: reusable.then_some(connection),
+            // One that does without XCLIENT was opened for this message alone.
+            connection: (reusable && connection.xclient == self.setup.target.xclient)
+                .then_some(connection),
             unopened: None,
         }
     }
@@ -203,25 +205,6 @@ impl Shared {
             relay: "none".into(),
             kind: super::content::unreadable(error),
         })
-    }
-
-    /// The kept connection if it is still good, else a new one.
-    async fn connected(&self, kept: Option<Connection>) -> Result<Connection, Failure> {
-        if let Some(mut kept) = kept
-            && !kept.is_disturbed()
-        {
-            return Ok(kept);
-        }
-        let mut orders = self.orders.clone();
-        tokio::select! {
-            biased;
-            _ = orders.wait_for(|orders| *orders >= Orders::Stop) => Err(Failure {
-                phase: Phase::Connect,
-                relay: self.setup.target.to_string(),
-                kind: FailureKind::Stopped,
-            }),
-            opened = Connection::open(&self.setup) => opened,
-        }
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), SpoolError> {

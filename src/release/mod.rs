@@ -17,12 +17,15 @@
 //! sent again. What fails behind it, before a reply, is in doubt: it blocks its mailbox
 //! until `release.in_doubt` decides.
 
+mod chunk;
 pub mod commands;
 pub mod connection;
 mod content;
 pub mod deliver;
 mod envelope;
+mod flight;
 pub mod health;
+mod introduction;
 mod job;
 mod journal;
 mod measures;

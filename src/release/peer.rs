@@ -76,6 +76,10 @@ struct State {
 /// What an ordinary destination offers.
 pub const USUAL: &str = "250-new.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 DSN\r\n";
 
+/// One that takes messages by BDAT as well.
+pub const CHUNKING: &str = "250-new.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n\
+                            250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n";
+
 impl Peer {
     pub async fn start(script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static) -> Self {
         Self::with(USUAL, "127.0.0.1:0", script).await
@@ -198,10 +202,15 @@ impl<'a> Session<'a> {
                     self.state.features
                 }
                 "HELO" => "250 new.example\r\n",
+                "XCLIENT" => "220 new.example ready\r\n",
                 "STARTTLS" => "220 go ahead\r\n",
                 "DATA" if self.to.is_empty() => "554 5.5.1 no valid recipients\r\n",
                 "DATA" => "354 go ahead\r\n",
                 "QUIT" => "221 bye\r\n",
+                "BDAT" => {
+                    self.chunk(stream, &line).await?;
+                    continue;
+                }
                 _ => "250 2.0.0 Ok\r\n",
             };
             let said = self
@@ -219,6 +228,31 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// BDAT with LAST: consumed before anything is said, as RFC 3030 §4.2 wants.
+    async fn chunk<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        line: &str,
+    ) -> Option<()> {
+        let size: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(line.ends_with(" LAST"), "{line}");
+        while self.unread.len() < size {
+            let mut piece = [0; 16 * 1024];
+            let count = stream.read(&mut piece).await.ok()?;
+            if count == 0 {
+                return None;
+            }
+            self.unread.extend_from_slice(&piece[..count]);
+        }
+        let data = self.unread.drain(..size).collect();
+        if self.to.is_empty() {
+            let usual = "503 5.5.1 no valid recipients\r\n";
+            let moment = Moment::Dot { to: None };
+            return self.act(stream, moment, usual).await.map(|_| ());
+        }
+        self.take(stream, data).await
+    }
+
     async fn message<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Option<()> {
         let mut wire = self.read_until(stream, b"\n").await?;
         while wire != b".\r\n" && !wire.ends_with(b"\r\n.\r\n") {
@@ -226,6 +260,14 @@ impl<'a> Session<'a> {
         }
         wire.truncate(wire.len() - 3);
         let data = unstuffed(&wire);
+        self.take(stream, data).await
+    }
+
+    async fn take<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        data: Vec<u8>,
+    ) -> Option<()> {
         let to = std::mem::take(&mut self.to);
         let groups: Vec<Vec<String>> = match self.lmtp {
             true => to.into_iter().map(|to| vec![to]).collect(),

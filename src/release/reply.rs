@@ -72,6 +72,8 @@ pub enum Phase {
     Hello,
     /// STARTTLS and the handshake.
     StartTls,
+    /// XCLIENT.
+    Xclient,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
@@ -90,6 +92,7 @@ impl Phase {
             Self::Greeting => "initial connection",
             Self::Hello => "EHLO command",
             Self::StartTls => "STARTTLS command",
+            Self::Xclient => "XCLIENT command",
             Self::Mail => "MAIL FROM command",
             Self::Rcpt => "RCPT TO command",
             Self::Data => "DATA command",
@@ -131,6 +134,8 @@ pub enum FailureKind {
         /// Why.
         detail: String,
     },
+    /// The destination cannot be told where the message came from.
+    Anonymous,
     /// The destination calls itself by our own name.
     Itself,
     /// The message has been here before, again and again.
@@ -171,6 +176,7 @@ impl Failure {
             FailureKind::Lost { .. } | FailureKind::Silent(_) => "4.4.2".into(),
             FailureKind::Garbled { .. } => "4.5.0".into(),
             FailureKind::Tls { .. } => "4.7.5".into(),
+            FailureKind::Anonymous => "4.7.0".into(),
             FailureKind::Itself => "4.4.6".into(),
             FailureKind::Loop { .. } => "5.4.6".into(),
             FailureKind::Spool { .. } | FailureKind::Stopped => "4.3.0".into(),
@@ -209,6 +215,10 @@ impl fmt::Display for Failure {
                 time.as_secs_f64()
             ),
             FailureKind::Tls { detail } => write!(f, "TLS with {relay}: {detail}"),
+            FailureKind::Anonymous => write!(
+                f,
+                "{relay} does not offer XCLIENT to this relay, and it is required"
+            ),
             FailureKind::Itself => write!(
                 f,
                 "{relay} greets with this relay's own hostname: it is this relay, or one of \

@@ -14,7 +14,7 @@ use super::{
     tls::{TlsClients, TlsError},
 };
 use crate::{
-    config::{Config, Destination, Release},
+    config::{Config, Destination, DestinationXclient, Release},
     mail::REPORTS_DOMAIN,
     spool::{Change, Phase, Spool},
 };
@@ -179,7 +179,13 @@ impl Releaser {
             return None;
         }
         let config = self.config.load();
-        let target = Target::new(configured(&config, domain), status.to.as_deref());
+        let mut target = Target::new(configured(&config, domain), status.to.as_deref());
+        // A report has no other client than this relay.
+        if domain == REPORTS_DOMAIN {
+            target
+                .iter_mut()
+                .for_each(|own| own.xclient = DestinationXclient::Off);
+        }
         if target.is_none() {
             tracing::error!("{domain}: there is no destination to release it to");
         }

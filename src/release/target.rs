@@ -1,6 +1,6 @@
 //! Where a domain's mail goes.
 
-use crate::config::{Destination, DestinationProtocol, DestinationTls};
+use crate::config::{Destination, DestinationProtocol, DestinationTls, DestinationXclient};
 use std::fmt;
 
 /// A destination, with what `relay release --to` has put in the place of host and port.
@@ -14,6 +14,8 @@ pub struct Target {
     pub protocol: DestinationProtocol,
     /// How TLS is used.
     pub tls: DestinationTls,
+    /// Whether it is told where a message came from.
+    pub xclient: DestinationXclient,
     /// Connections at once, at least one.
     pub connections: usize,
 }
@@ -28,6 +30,7 @@ impl Target {
             port: destination.port,
             protocol: destination.protocol,
             tls: destination.tls,
+            xclient: destination.xclient,
             connections: destination.connections.max(1),
         });
         let Some(to) = to else {
@@ -39,6 +42,7 @@ impl Target {
             port: 25,
             protocol: DestinationProtocol::Smtp,
             tls: DestinationTls::Opportunistic,
+            xclient: DestinationXclient::Auto,
             connections: 20,
         });
         Some(Self {

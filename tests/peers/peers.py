@@ -195,6 +195,8 @@ def postfix(arguments):
     }
     if arguments.hold:
         settings["smtpd_client_restrictions"] = "check_client_access static:HOLD"
+    if arguments.xclient:
+        settings["smtpd_authorized_xclient_hosts"] = "127.0.0.1"
     if arguments.relay_to:
         settings["relayhost"] = arguments.relay_to
         settings["default_destination_concurrency_limit"] = "20"
@@ -420,6 +422,7 @@ def main():
         kind.add_argument("--port", type=int, default=0)
         if run is postfix:
             kind.add_argument("--hold", action="store_true")
+            kind.add_argument("--xclient", action="store_true")
             kind.add_argument("--relay-to", metavar="[HOST]:PORT")
             kind.add_argument("--mailbox", action="append", metavar="ADDRESS")
         if run is sink:

@@ -33,6 +33,11 @@ impl Peer {
         Self::start("postfix", directory, &arguments)
     }
 
+    /// The same, and 127.0.0.1 may say on whose behalf it sends.
+    pub fn postfix_with_xclient(directory: &Path, mailbox: &str) -> Self {
+        Self::start("postfix", directory, &["--xclient", "--mailbox", mailbox])
+    }
+
     /// smtp-sink with options of its own, on this port, or on a free one for 0.
     pub fn sink(directory: &Path, port: u16, options: &[&str]) -> Self {
         let port = port.to_string();
@@ -76,6 +81,11 @@ impl Peer {
     pub fn port(&self, name: &str) -> u16 {
         let port = self.info[name].as_u64().unwrap();
         u16::try_from(port).unwrap()
+    }
+
+    /// Its log file.
+    pub fn log(&self) -> PathBuf {
+        self.info["log"].as_str().unwrap().into()
     }
 
     /// Where its mailboxes are.

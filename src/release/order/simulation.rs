@@ -361,6 +361,30 @@ fn a_slow_mailbox_delays_no_other_for_longer_than_the_group_wait() {
 }
 
 #[test]
+fn a_second_address_of_a_mailbox_does_not_keep_the_first_waiting() {
+    let (mut order, mut model) = (Order::new(Limits::default()), Model::default());
+    model.arrive(&[1]);
+    model.arrive(&[1, 1, 2]);
+    let mut gone = Vec::new();
+    // Everything at the same instant: nobody waits for the time to pass.
+    while gone.len() < 4 {
+        let jobs = jobs(&mut order, &model, 0);
+        assert!(!jobs.is_empty(), "only {gone:?}");
+        for job in jobs {
+            for (recipient, lane) in job.recipients {
+                let message = job.message;
+                let id = DeliveryId { message, recipient };
+                order.settle(id, lane, Settled::Gone, 0);
+                gone.push((message, recipient));
+            }
+        }
+    }
+    let second = gone[1].0;
+    let expected = [(second, 0), (second, 2), (second, 1)];
+    assert_eq!(gone[1..], expected, "two mailboxes together, then the rest");
+}
+
+#[test]
 fn a_deferred_mailbox_leaves_nothing_in_the_window() {
     let (mut order, mut model) = (Order::new(Limits::default()), Model::default());
     for _ in 0..5_000 {

@@ -135,6 +135,15 @@ impl Order {
             return;
         };
         let split = self.ready.contains(&message);
+        // A second address of the same mailbox can only go behind the first: waiting for it
+        // would be waiting for oneself.
+        let own = |lane: &Lane| {
+            let queue = self.lanes.get(lane).into_iter().flat_map(|l| &l.queue);
+            let behind = queue.skip(1);
+            behind.take_while(|e| e.id.message == message).count()
+        };
+        let ready_for_all =
+            pending.behind == 0 || pending.behind == pending.ready.values().map(own).sum::<usize>();
         if pending.ready.is_empty() {
             self.ready.remove(&message);
             if let Some(at) = pending.deadline_ms.take() {
@@ -143,7 +152,7 @@ impl Order {
             if pending.behind == 0 {
                 self.messages.remove(&message);
             }
-        } else if pending.behind == 0 && self.cut != Some(message) {
+        } else if ready_for_all && self.cut != Some(message) {
             self.ready.insert(message);
             if let Some(at) = pending.deadline_ms.take() {
                 self.waiting.remove(&(at, message));

@@ -1,10 +1,12 @@
 //! The release against scripted destinations and a real spool, judged by what arrived,
 //! in which order, with which bytes, and by the ledger.
 
+mod chunking;
 mod faults;
 mod limits;
 mod order;
 mod session;
+mod xclient;
 
 use super::{
     Releaser, Timeouts,
@@ -12,11 +14,14 @@ use super::{
 };
 use crate::{
     config::{
-        Config, Control, Destination, DestinationProtocol, DestinationTls, Domain, InDoubtPolicy,
-        Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
+        Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
+        Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
     },
     mail::{Envelope, QueueId},
-    spool::{Cause, DomainCommand, DomainStatus, Event, Ledger, Phase, Spool, rocks::RocksSpool},
+    spool::{
+        Cause, DomainCommand, DomainStatus, Event, Ledger, Phase, Spool, SpoolError,
+        rocks::RocksSpool,
+    },
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
@@ -58,6 +63,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 port: address.port(),
                 protocol: DestinationProtocol::Smtp,
                 tls: DestinationTls::Opportunistic,
+                xclient: DestinationXclient::Auto,
                 connections: 4,
             },
         }],

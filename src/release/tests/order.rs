@@ -1,7 +1,7 @@
 //! Order and bytes.
 
 use super::*;
-use crate::release::peer::{Act, Moment};
+use crate::release::peer::{Act, CHUNKING, Moment, USUAL};
 use std::{
     collections::HashMap,
     sync::{
@@ -10,9 +10,17 @@ use std::{
     },
 };
 
+const CHUNKING_ALONE: &str = "250-new.example\r\n250 CHUNKING\r\n";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_byte_arrives_as_it_was() {
-    let peer = Peer::start(|_, _| Act::Usual).await;
+    for features in [USUAL, CHUNKING, CHUNKING_ALONE] {
+        every_byte_arrives(features).await;
+    }
+}
+
+async fn every_byte_arrives(features: &'static str) {
+    let peer = Peer::with(features, "127.0.0.1:0", |_, _| Act::Usual).await;
     let world = World::new(&peer);
     let long = [b"x".repeat(200_000), b"\r\n".to_vec()].concat();
     let big = b"0123456789abcdef.\r\n..\r\n".repeat(100_000);
@@ -39,6 +47,10 @@ async fn every_byte_arrives_as_it_was() {
     for (taken, body) in taken.iter().zip(&bodies) {
         assert!(original(taken) == body, "{} bytes differ", body.len());
     }
+    let offered = features.contains("CHUNKING");
+    let chunks = peer.commands();
+    let chunks = chunks.iter().filter(|line| line.starts_with("BDAT"));
+    assert_eq!(chunks.count(), if offered { bodies.len() } else { 0 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +91,15 @@ async fn a_message_to_many_goes_once() {
 /// destination that fails in every way, from a fixed seed.
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_under_fire() {
+    under_fire(USUAL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_holds_under_fire_in_chunks() {
+    under_fire(CHUNKING).await;
+}
+
+async fn under_fire(features: &'static str) {
     let count = AtomicUsize::new(0);
     let script = move |_: usize, moment: &Moment| {
         let roll = count
@@ -100,7 +121,7 @@ async fn order_holds_under_fire() {
             _ => Act::Usual,
         }
     };
-    let peer = Peer::start(script).await;
+    let peer = Peer::with(features, "127.0.0.1:0", script).await;
     let world = World::new(&peer);
     let mut expected: HashMap<String, Vec<usize>> = HashMap::new();
     let mut deliveries = 0;

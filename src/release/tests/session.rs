@@ -16,13 +16,14 @@ use crate::{
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
-fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
+pub(super) fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
     Setup {
         target: Target {
             host: peer.address.ip().to_string(),
             port: peer.address.port(),
             protocol: DestinationProtocol::Smtp,
             tls,
+            xclient: DestinationXclient::Auto,
             connections: 1,
         },
         hostname: HOSTNAME.into(),
@@ -32,7 +33,7 @@ fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
 }
 
 /// A body that ends as it is told to.
-struct Told(Vec<Result<Option<Vec<u8>>, SpoolError>>);
+pub(super) struct Told(pub Vec<Result<Option<Vec<u8>>, SpoolError>>);
 
 impl Body for Told {
     fn next(&mut self) -> Answer<'_, Option<Vec<u8>>> {
@@ -58,23 +59,36 @@ async fn send(
     body: &mut Told,
     attempt: impl Future<Output = Result<(), SpoolError>>,
 ) -> Outcome {
+    let envelope = envelope(&["bob@corp.example"]);
+    send_as(connection, envelope, body, attempt).await
+}
+
+/// To all recipients of this envelope.
+pub(super) async fn send_as(
+    connection: &mut Connection,
+    envelope: Envelope,
+    body: &mut Told,
+    attempt: impl Future<Output = Result<(), SpoolError>>,
+) -> Outcome {
+    let pieces = body.0.iter().flatten().flatten();
+    let recipients: Vec<u32> = (0..).take(envelope.recipients.len()).collect();
     let message = StoredMessage {
         id: QueueId::new(7).unwrap(),
-        envelope: envelope(&["bob@corp.example"]),
-        size: 3,
+        envelope,
+        size: pieces.map(|piece| piece.len() as u64).sum(),
         digest: Digest::of(b""),
         has_body: true,
     };
     let shipment = Shipment {
         message: &message,
-        recipients: &[0],
+        recipients: &recipients,
         hostname: HOSTNAME,
     };
     let (_orders, mut seen) = watch::channel(Orders::Work);
     deliver(connection, &shipment, body, attempt, &mut seen).await
 }
 
-fn whole() -> Told {
+pub(super) fn whole() -> Told {
     Told(vec![Ok(Some(b"x\r\n".to_vec()))])
 }
 
