@@ -1,6 +1,8 @@
 //! `relay serve`: opens the spool, starts the parts, and stops them in an order in which
 //! nothing that was accepted is lost and nobody is left waiting.
 //!
+//! SIGHUP has the configuration and the certificates read again.
+//!
 //! The stop: listeners close and sessions end; then releases end what they are sending;
 //! then the control socket; then the spool. A second signal ends the process at once,
 //! which is as safe as `kill -9`: the spool recovers.
@@ -8,6 +10,7 @@
 mod descriptors;
 mod parts;
 mod purge;
+mod reload;
 
 use super::{Context, Exit, exit::Code};
 use crate::{
@@ -40,7 +43,7 @@ pub async fn run(context: &Context, Arguments {}: Arguments) -> anyhow::Result<(
     descriptors::raise(&config);
     let mut signals = Signals::new()?;
     let spool: Arc<dyn Spool> = RocksSpool::open(&config.spool)?;
-    let served = serve(&config, &spool, &mut signals).await;
+    let served = serve(context, &config, &spool, &mut signals).await;
     // Also after a failed start: the lock goes with the process, the files want closing.
     let closed = spool.close().await;
     served?;
@@ -48,6 +51,7 @@ pub async fn run(context: &Context, Arguments {}: Arguments) -> anyhow::Result<(
 }
 
 async fn serve(
+    context: &Context,
     config: &Arc<Config>,
     spool: &Arc<dyn Spool>,
     signals: &mut Signals,
@@ -59,16 +63,24 @@ async fn serve(
     }
     let mut parts = Parts::start(config, spool).await?;
     greet(config, &parts);
-    let ended = tokio::select! {
-        name = signals.next() => {
-            tracing::info!("stopping after {name}");
-            None
+    let mut config = config.clone();
+    let ended = loop {
+        tokio::select! {
+            order = signals.next() => match order {
+                Order::Stop(name) => {
+                    tracing::info!("stopping after {name}");
+                    break None;
+                }
+                Order::Reload => {
+                    config = reload::reload(context, config, &**spool, &parts).await;
+                }
+            },
+            part = parts.ended() => break Some(part),
         }
-        part = parts.ended() => Some(part),
     };
     tokio::select! {
         () = parts.stop() => {}
-        name = signals.next() => {
+        name = signals.stop() => {
             let text = format!("stopped at once after a second signal ({name})");
             return Err(Exit::new(Code::TryAgain, text).into());
         }
@@ -117,8 +129,9 @@ fn greet(config: &Config, parts: &Parts) {
     let _ = out.flush();
 }
 
-/// The signals that end the daemon.
+/// The signals that end the daemon, and the one that does not.
 struct Signals {
+    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -126,15 +139,32 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
+            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            _ = self.hangup.recv() => Order::Reload,
         }
     }
+
+    /// The next one that ends the daemon.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Order::Stop(name) = self.next().await {
+                return name;
+            }
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Order {
+    Stop(&'static str),
+    Reload,
 }

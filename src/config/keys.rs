@@ -5,7 +5,8 @@ pub(super) const ROOT: &[&str] = &[
     "web", "log", "mover",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls"];
-pub(super) const TLS: &[&str] = &["certificate", "private_key"];
+pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
+pub(super) const TLS_NAME: &[&str] = &["certificate", "private_key"];
 pub(super) const SPOOL: &[&str] = &["path", "retain_delivered", "retain_records", "min_free"];
 pub(super) const LIMITS: &[&str] = &[
     "message_size",
@@ -51,6 +52,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("", ROOT),
     ("listen.", LISTEN),
     ("tls.", TLS),
+    ("tls.name.", TLS_NAME),
     ("spool.", SPOOL),
     ("limits.", LIMITS),
     ("domain.", DOMAIN),

@@ -18,6 +18,7 @@ mod problems;
 mod read;
 mod section;
 mod show;
+mod stamp;
 pub mod units;
 mod words;
 
@@ -26,6 +27,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
 pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
+pub use stamp::Stamp;
 
 use crate::mail::Address;
 use problems::Problems;
@@ -49,7 +51,7 @@ pub struct Config {
     /// SMTP listeners, at least one.
     pub listen: Vec<Listen>,
     /// The server's certificate; none: a self-signed pair is made in the spool.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Tls>,
     /// The durable queue.
     pub spool: SpoolConfig,
     /// Bounds on what a client may ask for.
@@ -159,6 +161,15 @@ pub enum ListenTls {
 }
 
 /// `[tls]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tls {
+    /// For clients that ask for no name, or for one that no pair is for.
+    pub default: TlsFiles,
+    /// For clients that ask for a name in the certificate (RFC 6066 §3).
+    pub names: Vec<TlsFiles>,
+}
+
+/// A certificate and its key; also `[[tls.name]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
     /// PEM, the server's certificate first, then the chain.

@@ -1,8 +1,8 @@
 //! From the tables of the file to a [`Config`], with every check.
 
 use super::{
-    Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, TlsFiles, Web,
-    default, domain,
+    Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles,
+    Web, default, domain,
     entry::{Entry, Seen, quoted, shown},
     host, keys, mover, paths,
     problems::Problems,
@@ -94,11 +94,25 @@ fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
     Some(address)
 }
 
-fn tls(root: &Section<'_>, base: &Path) -> Option<TlsFiles> {
+fn tls(root: &Section<'_>, base: &Path) -> Option<Tls> {
     let section = root.section("tls", keys::TLS);
     if !section.is_present() {
         return None;
     }
+    let needed = "at least one [[tls.name]] with certificate and private_key is needed";
+    let names = section.sections("name", keys::TLS_NAME, needed);
+    let names: Vec<_> = names
+        .iter()
+        .flatten()
+        .map(|name| tls_files(name, base))
+        .collect();
+    Some(Tls {
+        default: tls_files(&section, base)?,
+        names: names.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn tls_files(section: &Section<'_>, base: &Path) -> Option<TlsFiles> {
     let certificate = section.required("certificate", "the path of a PEM file is needed");
     let private_key = section.required("private_key", "the path of a PEM file is needed");
     Some(TlsFiles {

@@ -1,7 +1,7 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, Domain, ImapServer, Listen, Mover, Recipients,
+    Config, Destination, Domain, ImapServer, Listen, Mover, Recipients, Tls, TlsFiles,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -17,9 +17,7 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         write_listen(listen, out)?;
     }
     if let Some(tls) = &config.tls {
-        writeln!(out, "\n[tls]")?;
-        writeln!(out, "certificate = {}", path(&tls.certificate))?;
-        writeln!(out, "private_key = {}", path(&tls.private_key))?;
+        write_tls(tls, out)?;
     }
     write_spool(config, out)?;
     write_limits(config, out)?;
@@ -58,6 +56,21 @@ fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[listen]]")?;
     writeln!(out, "address = \"{}\"", listen.address)?;
     writeln!(out, "tls = \"{}\"", listen.tls.word())
+}
+
+fn write_tls(tls: &Tls, out: &mut String) -> fmt::Result {
+    let Tls { default, names } = tls;
+    writeln!(out, "\n[tls]")?;
+    write_tls_files(default, out)?;
+    names.iter().try_for_each(|files| {
+        writeln!(out, "\n[[tls.name]]")?;
+        write_tls_files(files, out)
+    })
+}
+
+fn write_tls_files(files: &TlsFiles, out: &mut String) -> fmt::Result {
+    writeln!(out, "certificate = {}", path(&files.certificate))?;
+    writeln!(out, "private_key = {}", path(&files.private_key))
 }
 
 fn write_spool(config: &Config, out: &mut String) -> fmt::Result {

@@ -131,7 +131,8 @@ fn the_sample_file_documents_the_defaults() {
 fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let text = fs::read_to_string(sample()).unwrap();
     let mut full = with(
-        "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
+        "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
+         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
          source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
          [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
     )
@@ -165,6 +166,9 @@ listen = [{ address = "0.0.0.0:2525", tls = "none" }, { address = "[::1]:465", t
 [tls]
 certificate = "chain \"1\".pem"
 private_key = "/k\\ey.pem"
+[[tls.name]]
+certificate = "other.pem"
+private_key = "/other-key.pem"
 [spool]
 path = "/srv/spool"
 retain_delivered = "1h 30m"
@@ -242,8 +246,9 @@ fn every_value_is_read() {
 #[test]
 fn relative_paths_are_relative_to_the_file() {
     let config = parse(FULL).unwrap();
-    let tls = config.tls.unwrap();
-    assert_eq!(tls.certificate, Path::new("/etc/relay/chain \"1\".pem"));
+    let Tls { default, names } = config.tls.unwrap();
+    assert_eq!(default.certificate, Path::new("/etc/relay/chain \"1\".pem"));
+    assert_eq!(names[0].certificate, Path::new("/etc/relay/other.pem"));
     assert_eq!(config.control.socket, Path::new("/etc/c.sock"));
     assert_eq!(
         config.domains[0].recipients,
@@ -364,6 +369,11 @@ fn one_problem_is_one_line() {
             "[tls]\ncertificate = \"/c\"",
             4,
             "tls.private_key: missing; the path of a PEM file is needed",
+        ),
+        (
+            "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n[[tls.name]]\nprivate_key = \"/l\"",
+            7,
+            "tls.name.certificate: missing; the path of a PEM file is needed",
         ),
         (
             "[control]\nsocket = \"/SOCKET\"",

@@ -10,13 +10,13 @@ use std::{
 /// Counts connections and lets in no more than its limits allow.
 #[derive(Debug)]
 pub struct Gate {
-    total_max: usize,
-    per_network_max: usize,
     inside: Mutex<Inside>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inside {
+    total_max: usize,
+    per_network_max: usize,
     total: usize,
     /// At most `total_max` entries: a network leaves with its last connection.
     networks: HashMap<IpAddr, usize>,
@@ -45,10 +45,20 @@ impl Gate {
     #[must_use]
     pub fn new(total_max: usize, per_network_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            total_max,
-            per_network_max,
-            inside: Mutex::default(),
+            inside: Mutex::new(Inside {
+                total_max,
+                per_network_max,
+                total: 0,
+                networks: HashMap::new(),
+            }),
         })
+    }
+
+    /// Other limits from now on. Whoever is inside stays.
+    pub fn set_limits(&self, total_max: usize, per_network_max: usize) {
+        let mut inside = self.lock();
+        inside.total_max = total_max;
+        inside.per_network_max = per_network_max;
     }
 
     /// Lets a client in.
@@ -58,11 +68,11 @@ impl Gate {
     pub fn enter(self: &Arc<Self>, ip: IpAddr) -> Result<Pass, Crowded> {
         let network = client_network(ip);
         let mut inside = self.lock();
-        if inside.total >= self.total_max {
+        if inside.total >= inside.total_max {
             return Err(Crowded::Total);
         }
         let here = inside.networks.get(&network).copied().unwrap_or(0);
-        if here >= self.per_network_max {
+        if here >= inside.per_network_max {
             return Err(Crowded::Network);
         }
         inside.networks.insert(network, here + 1);

@@ -3,12 +3,14 @@
 
 mod gate;
 mod listener;
+mod pair;
 mod stream;
 mod tls;
 mod wire;
 
 pub use gate::{Crowded, Gate, Pass};
 pub use listener::{bind, serve};
+pub use pair::TlsError;
 pub use stream::Stream;
-pub use tls::{TlsError, server_config};
+pub use tls::{Certificates, Look, Sources};
 pub use wire::{Expect, Line, Wire, WireError};

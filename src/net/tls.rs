@@ -1,215 +1,292 @@
-//! The server's certificate and key: configured, or made by ourselves and kept in the
-//! spool's directory.
+//! The server's side of TLS: several pairs, chosen by the name that a client asks for, and
+//! exchanged while connections go on.
 //!
-//! The only user of `rustls-pemfile`, which is no longer maintained upstream, and thin.
+//! A session keeps the pair of its handshake to its end; new handshakes get the new one. As
+//! long as new files cannot be used, the old pairs stay, all of them.
 
-use crate::config::TlsFiles;
-use rustls_pemfile::Item;
+use super::pair::{self, TlsError};
+use crate::config::{Stamp, Tls, TlsFiles};
+use arc_swap::ArcSwap;
 use std::{
-    fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio_rustls::rustls::{
-    self, ServerConfig,
+    ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
 };
 
-/// Of the pair that is made when none is configured, in the spool's directory.
-const SELF_SIGNED_CERTIFICATE: &str = "tls-certificate.pem";
-const SELF_SIGNED_KEY: &str = "tls-private-key.pem";
-
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read or written.
-    #[error("{path:?}: {error}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A file holds no certificate or no key.
-    #[error("{path:?} holds no {what} in PEM form")]
-    Missing {
-        /// Which file.
-        path: PathBuf,
-        /// `certificate` or `private key`.
-        what: &'static str,
-    },
-    /// Key and certificate do not fit each other, or are of an unknown kind.
-    #[error("{certificate:?} and {private_key:?} cannot be used: {error}")]
-    Unusable {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        private_key: PathBuf,
-        /// What rustls says.
-        error: rustls::Error,
-    },
-    /// No pair could be made for this host name.
-    #[error("no self-signed certificate can be made for {hostname}: {error}")]
-    SelfSigned {
-        /// `hostname` of the configuration.
-        hostname: String,
-        /// What rcgen says.
-        error: rcgen::Error,
-    },
+/// Where the pairs come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sources {
+    /// The configured files; none: a self-signed pair is made in `directory`.
+    pub tls: Option<Tls>,
+    /// For a pair that is made.
+    pub directory: PathBuf,
+    /// Its name.
+    pub hostname: String,
 }
 
-/// TLS 1.2 and 1.3 with the configured pair, or with one made on first start in
-/// `directory`. Client certificates are not asked for.
-///
-/// # Errors
-/// [`TlsError`].
-pub fn server_config(
-    files: Option<&TlsFiles>,
-    directory: &Path,
-    hostname: &str,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let files = match files {
-        Some(files) => files.clone(),
-        None => self_signed(directory, hostname)?,
-    };
-    let chain = certificates(&files.certificate)?;
-    let key = private_key(&files.private_key)?;
-    let unusable = |error| TlsError::Unusable {
-        certificate: files.certificate.clone(),
-        private_key: files.private_key.clone(),
-        error,
+/// The pairs in use.
+pub struct Certificates {
+    current: ArcSwap<ServerConfig>,
+    origin: Mutex<Origin>,
+}
+
+/// What the pairs in use were made of, or were last tried to be made of.
+struct Origin {
+    sources: Sources,
+    tried: Stamps,
+    /// As they were when last looked at.
+    seen: Stamps,
+}
+
+/// Of each file; none for one that is not there.
+type Stamps = Vec<Option<Stamp>>;
+
+/// What a look at the files has brought.
+#[derive(Debug)]
+pub enum Look {
+    /// They are as they were.
+    Same,
+    /// They have changed, and the new pairs are in use.
+    Renewed,
+    /// They have changed and cannot be used; the old pairs stay.
+    Kept(TlsError),
+}
+
+impl Certificates {
+    /// Reads all pairs; makes one where none is configured.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn open(sources: Sources) -> Result<Self, TlsError> {
+        let stamps = stamps(&sources);
+        Ok(Self {
+            current: ArcSwap::new(server_config(&sources)?),
+            origin: Mutex::new(Origin {
+                sources,
+                tried: stamps.clone(),
+                seen: stamps,
+            }),
+        })
+    }
+
+    /// TLS 1.2 and 1.3 with the pairs of now. Client certificates are not asked for.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    /// Reads all pairs again, from other files perhaps.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then the old pairs and sources stay.
+    pub fn replace(&self, sources: Sources) -> Result<(), TlsError> {
+        let mut origin = self.origin();
+        let stamps = stamps(&sources);
+        let config = server_config(&sources)?;
+        self.current.store(config);
+        *origin = Origin {
+            sources,
+            tried: stamps.clone(),
+            seen: stamps,
+        };
+        Ok(())
+    }
+
+    /// Uses the files if they have changed, and have rested since the last look: a file that
+    /// is being written, or whose partner is about to follow, is left alone.
+    pub fn look(&self) -> Look {
+        let mut origin = self.origin();
+        let stamps = stamps(&origin.sources);
+        if stamps != origin.seen {
+            origin.seen = stamps;
+            return Look::Same;
+        }
+        if stamps == origin.tried {
+            return Look::Same;
+        }
+        origin.tried = stamps;
+        match server_config(&origin.sources) {
+            Ok(config) => {
+                self.current.store(config);
+                Look::Renewed
+            }
+            Err(error) => Look::Kept(error),
+        }
+    }
+
+    fn origin(&self) -> MutexGuard<'_, Origin> {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pair that is made does not change by itself.
+fn stamps(sources: &Sources) -> Stamps {
+    let tls = sources.tls.iter();
+    let files = tls.flat_map(|tls| std::iter::once(&tls.default).chain(&tls.names));
+    let paths = files.flat_map(|files| [&files.certificate, &files.private_key]);
+    paths.map(|path| Stamp::of(path).ok()).collect()
+}
+
+fn server_config(sources: &Sources) -> Result<Arc<ServerConfig>, TlsError> {
+    let Sources {
+        tls,
+        directory,
+        hostname,
+    } = sources;
+    let pairs = match tls {
+        Some(Tls { default, names }) => Pairs::read(default, names)?,
+        None => Pairs::read(&pair::self_signed(directory, hostname)?, &[])?,
     };
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(unusable)?
+        .map_err(TlsError::Unavailable)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)?;
+        .with_cert_resolver(Arc::new(pairs));
     Ok(Arc::new(config))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| file_error(path, error))
+/// Which pair for whom.
+#[derive(Debug)]
+struct Pairs {
+    default: Arc<CertifiedKey>,
+    /// By name in lower case, or `*.` and the rest of it.
+    by_name: HashMap<String, Arc<CertifiedKey>>,
 }
 
-fn file_error(path: &Path, error: io::Error) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        error,
+impl Pairs {
+    /// Where two are for the same name, the first one is taken, the default before all.
+    fn read(default: &TlsFiles, others: &[TlsFiles]) -> Result<Self, TlsError> {
+        let mut by_name = HashMap::new();
+        let first = Arc::new(pair::load(default)?);
+        // The default need not be for any name: it is for all that are left.
+        for name in pair::names(default, &first).unwrap_or_default() {
+            by_name.insert(name, first.clone());
+        }
+        for files in others {
+            let other = Arc::new(pair::load(files)?);
+            for name in pair::names(files, &other)? {
+                by_name.entry(name).or_insert_with(|| other.clone());
+            }
+        }
+        Ok(Self {
+            default: first,
+            by_name,
+        })
     }
-}
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(path)?;
-    let chain = rustls_pemfile::certs(&mut &pem[..])
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| file_error(path, error))?;
-    if chain.is_empty() {
-        return Err(TlsError::Missing {
-            path: path.to_owned(),
-            what: "certificate",
+    fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
+        let found = name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            self.by_name.get(&name).or_else(|| {
+                // RFC 9525 §6.3: a wildcard stands for one whole label.
+                let (_, rest) = name.split_once('.')?;
+                self.by_name.get(&format!("*.{rest}"))
+            })
         });
+        found.unwrap_or(&self.default).clone()
     }
-    Ok(chain)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = read(path)?;
-    for item in rustls_pemfile::read_all(&mut &pem[..]) {
-        match item.map_err(|error| file_error(path, error))? {
-            Item::Pkcs1Key(key) => return Ok(key.into()),
-            Item::Pkcs8Key(key) => return Ok(key.into()),
-            Item::Sec1Key(key) => return Ok(key.into()),
-            _ => {}
-        }
+impl ResolvesServerCert for Pairs {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.find(hello.server_name()))
     }
-    Err(TlsError::Missing {
-        path: path.to_owned(),
-        what: "private key",
-    })
-}
-
-/// The pair in `directory`, made if it is not there. The key is written first: where
-/// the certificate is, there is the key.
-fn self_signed(directory: &Path, hostname: &str) -> Result<TlsFiles, TlsError> {
-    let files = TlsFiles {
-        certificate: directory.join(SELF_SIGNED_CERTIFICATE),
-        private_key: directory.join(SELF_SIGNED_KEY),
-    };
-    if files.certificate.exists() && files.private_key.exists() {
-        return Ok(files);
-    }
-    let pair = rcgen::generate_simple_self_signed([hostname.to_owned()]).map_err(|error| {
-        TlsError::SelfSigned {
-            hostname: hostname.to_owned(),
-            error,
-        }
-    })?;
-    fs::create_dir_all(directory).map_err(|error| file_error(directory, error))?;
-    write(&files.private_key, &pair.signing_key.serialize_pem())?;
-    write(&files.certificate, &pair.cert.pem())?;
-    Ok(files)
-}
-
-/// Puts a file there whole or not at all, readable for nobody else.
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let draft = path.with_extension("pem.new");
-    let put = || -> io::Result<()> {
-        // One left behind by a crash may have another mode.
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    };
-    put().map_err(|error| file_error(path, error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, path::Path};
 
-    #[test]
-    fn a_pair_is_made_once_and_kept_private() {
-        let directory = tempfile::tempdir().unwrap();
-        server_config(None, directory.path(), "mx.test").unwrap();
-        let key = directory.path().join(SELF_SIGNED_KEY);
-        let first = fs::read(&key).unwrap();
-        assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        server_config(None, directory.path(), "mx.test").unwrap();
-        assert_eq!(fs::read(&key).unwrap(), first);
+    /// Writes a pair for these names.
+    fn write(directory: &Path, stem: &str, names: &[&str]) -> TlsFiles {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let files = TlsFiles {
+            certificate: directory.join(format!("{stem}.pem")),
+            private_key: directory.join(format!("{stem}-key.pem")),
+        };
+        fs::write(&files.certificate, made.cert.pem()).unwrap();
+        fs::write(&files.private_key, made.signing_key.serialize_pem()).unwrap();
+        files
+    }
+
+    fn leaf(files: &TlsFiles) -> Vec<u8> {
+        let pair = pair::load(files).unwrap();
+        pair.end_entity_cert().unwrap().to_vec()
     }
 
     #[test]
-    fn errors_name_the_file() {
+    fn each_name_has_its_pair() {
         let directory = tempfile::tempdir().unwrap();
-        server_config(None, directory.path(), "mx.test").unwrap();
-        let certificate = directory.path().join(SELF_SIGNED_CERTIFICATE);
-        let attempt = |private_key: &Path| {
-            let files = TlsFiles {
-                certificate: certificate.clone(),
-                private_key: private_key.to_owned(),
-            };
-            let error = server_config(Some(&files), directory.path(), "mx.test").unwrap_err();
-            assert!(error.to_string().contains(private_key.to_str().unwrap()));
-            error
-        };
-        let absent = directory.path().join("absent.pem");
-        assert!(matches!(attempt(&absent), TlsError::File { .. }));
-        assert!(matches!(attempt(&certificate), TlsError::Missing { .. }));
-        let other = directory.path().join("other.pem");
-        fs::write(&other, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
-        assert!(matches!(attempt(&other), TlsError::Unusable { .. }));
+        let directory = directory.path();
+        let default = write(directory, "default", &["mx.test"]);
+        let one = write(directory, "one", &["one.test", "Mail.One.test"]);
+        let wild = write(directory, "wild", &["*.wild.test", "mx.test"]);
+        let pairs = Pairs::read(&default, &[one.clone(), wild.clone()]).unwrap();
+        for (name, files) in [
+            (None, &default),
+            (Some("mx.test"), &default),
+            (Some("unknown.test"), &default),
+            (Some("ONE.test"), &one),
+            (Some("mail.one.test"), &one),
+            (Some("x.one.test"), &default),
+            (Some("a.wild.test"), &wild),
+            (Some("b.a.wild.test"), &default),
+            (Some("wild.test"), &default),
+        ] {
+            let found = pairs.find(name);
+            assert_eq!(
+                found.end_entity_cert().unwrap().to_vec(),
+                leaf(files),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pair_for_no_name_cannot_be_chosen() {
+        let directory = tempfile::tempdir().unwrap();
+        let default = write(directory.path(), "default", &["mx.test"]);
+        let nameless = write(directory.path(), "nameless", &["192.0.2.1"]);
+        let refused = Pairs::read(&default, std::slice::from_ref(&nameless)).unwrap_err();
+        assert!(matches!(refused, TlsError::Nameless { .. }), "{refused}");
+        assert!(Pairs::read(&nameless, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_change_is_taken_when_it_rests_and_fits() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = write(directory.path(), "pair", &["mx.test"]);
+        let certificates = Certificates::open(Sources {
+            tls: Some(Tls {
+                default: files.clone(),
+                names: Vec::new(),
+            }),
+            directory: directory.path().to_owned(),
+            hostname: "mx.test".into(),
+        })
+        .unwrap();
+        let first = certificates.current();
+        assert!(matches!(certificates.look(), Look::Same));
+        let key = fs::read(&files.private_key).unwrap();
+        write(directory.path(), "pair", &["mx.test"]);
+        let new_key = fs::read(&files.private_key).unwrap();
+        fs::write(&files.private_key, &key[..10]).unwrap();
+        assert!(matches!(certificates.look(), Look::Same));
+        assert!(matches!(certificates.look(), Look::Kept(_)));
+        // It is said once.
+        assert!(matches!(certificates.look(), Look::Same));
+        assert!(Arc::ptr_eq(&first, &certificates.current()));
+        fs::write(&files.private_key, new_key).unwrap();
+        assert!(matches!(certificates.look(), Look::Same));
+        assert!(matches!(certificates.look(), Look::Renewed));
+        assert!(!Arc::ptr_eq(&first, &certificates.current()));
     }
 }

@@ -36,8 +36,8 @@ pub(super) async fn serve(
         COMMAND_BYTES_MAX,
         shared.command_timeout,
     );
-    let tls = match (listen_tls, &shared.tls) {
-        (ListenTls::Starttls, Some(_)) => Tls::Offered,
+    let tls = match (listen_tls, shared.has_tls()) {
+        (ListenTls::Starttls, true) => Tls::Offered,
         _ => Tls::Unavailable,
     };
     let mut connection = Connection {
@@ -106,7 +106,7 @@ impl Connection<'_> {
 
     /// Negotiates TLS and lets the session start anew.
     async fn encrypt(&mut self, mut wire: Wire) -> Option<Wire> {
-        let config = self.shared.tls.clone()?;
+        let config = self.shared.tls()?;
         wire.set_deadline(self.shared.command_timeout);
         let wire = match wire.encrypt(config).await {
             Ok(wire) => wire,
@@ -233,7 +233,7 @@ impl Connection<'_> {
 
     fn recipient(&mut self, rcpt: Rcpt) -> Action {
         let Rcpt { to, notify, orcpt } = rcpt;
-        match self.shared.directory.find(to) {
+        match self.shared.directory().find(to) {
             Ok(address) => self.session.accept_recipient(Recipient {
                 address,
                 notify,

@@ -17,4 +17,4 @@ mod server;
 
 pub use counters::{Counters, Reason};
 pub use recipients::RecipientsError;
-pub use server::{BindError, DATA_GRACE, Server};
+pub use server::{BindError, DATA_GRACE, Reloader, Server};

@@ -2,14 +2,13 @@
 
 use super::answers;
 use crate::{
-    config::{self, Config, Domain, Recipients},
+    config::{self, Config, Domain, Recipients, Stamp},
     mail::Address,
     smtp::{ForwardPath, Reply},
 };
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -106,27 +105,6 @@ struct ListFile {
 struct Loaded {
     stamp: Stamp,
     list: Arc<List>,
-}
-
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    modified_s: i64,
-    modified_ns: i64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified_s: metadata.mtime(),
-            modified_ns: metadata.mtime_nsec(),
-        })
-    }
 }
 
 impl ListFile {

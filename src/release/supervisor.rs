@@ -14,10 +14,11 @@ use super::{
     tls::{TlsClients, TlsError},
 };
 use crate::{
-    config::{Config, Destination, DestinationXclient},
+    config::{Config, Destination, DestinationXclient, Release},
     mail::REPORTS_DOMAIN,
     spool::{Change, Phase, Spool},
 };
+use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
     future::Future,
@@ -25,14 +26,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::{
-    sync::{broadcast::error::RecvError, mpsc, watch},
+    sync::{Notify, broadcast::error::RecvError, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 
 /// Releases the mail of all domains.
 pub struct Releaser {
-    config: Arc<Config>,
+    config: ArcSwap<Config>,
+    /// There is another configuration.
+    reloaded: Notify,
     spool: Arc<dyn Spool>,
     tls: TlsClients,
     timeouts: Timeouts,
@@ -45,6 +48,7 @@ pub struct Releaser {
 /// A domain's runner.
 struct Running {
     target: Target,
+    rules: Release,
     orders: watch::Sender<Orders>,
     notices: Arc<Notices>,
     board: Arc<Board>,
@@ -57,7 +61,8 @@ impl Releaser {
     /// [`TlsError`] when TLS cannot be set up.
     pub fn new(config: Arc<Config>, spool: Arc<dyn Spool>) -> Result<Self, TlsError> {
         Ok(Self {
-            config,
+            config: ArcSwap::new(config),
+            reloaded: Notify::new(),
             spool,
             tls: TlsClients::new()?,
             timeouts: Timeouts::default(),
@@ -104,6 +109,13 @@ impl Releaser {
             .map(|running| running.board.read((self.clock)()))
     }
 
+    /// Goes on with another configuration: a release whose destination or rules are others
+    /// now ends what it is sending and starts again with them.
+    pub fn reload(&self, config: Arc<Config>) {
+        self.config.store(config);
+        self.reloaded.notify_one();
+    }
+
     /// Releases until `shutdown`, then waits for what is under way: replies to messages
     /// that were sent to their end for at most [`Timeouts::shutdown`], after which they
     /// are in doubt.
@@ -115,6 +127,7 @@ impl Releaser {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                () = self.reloaded.notified() => self.reconcile_all(&mut runners),
                 change = changes.recv() => match change {
                     Ok(change) => self.pass_on(change, &mut runners),
                     Err(RecvError::Lagged(_)) => {
@@ -147,9 +160,7 @@ impl Releaser {
             }
             Change::Requeued { domain, lane } => {
                 if let Some(running) = self.running().get(&domain) {
-                    running
-                        .notices
-                        .requeued(self.config.release.order.lane(lane));
+                    running.notices.requeued(running.rules.order.lane(lane));
                 }
             }
         }
@@ -167,7 +178,8 @@ impl Releaser {
         if status.phase == Phase::Hold || status.paused.is_some() {
             return None;
         }
-        let mut target = Target::new(self.configured(domain), status.to.as_deref());
+        let config = self.config.load();
+        let mut target = Target::new(configured(&config, domain), status.to.as_deref());
         // A report has no other client than this relay.
         if domain == REPORTS_DOMAIN {
             target
@@ -180,14 +192,6 @@ impl Releaser {
         target
     }
 
-    fn configured(&self, domain: &str) -> Option<&Destination> {
-        if domain == REPORTS_DOMAIN {
-            return self.config.bounce.as_ref().map(|bounce| &bounce.via);
-        }
-        let found = self.config.domains.iter().find(|d| d.name == domain);
-        found.map(|found| &found.destination)
-    }
-
     /// Starts a runner, or stops the one that should not run, or not to there. A domain
     /// never has two.
     fn reconcile(&self, domain: &str, runners: &mut JoinSet<String>) {
@@ -195,7 +199,8 @@ impl Releaser {
         let mut all = self.running();
         match (all.get(domain), wanted) {
             (Some(running), wanted) => {
-                if wanted.as_ref() != Some(&running.target) {
+                let rules = &self.config.load().release;
+                if wanted.as_ref() != Some(&running.target) || *rules != running.rules {
                     running.orders.send_replace(Orders::Stop);
                 }
             }
@@ -211,15 +216,16 @@ impl Releaser {
         let (orders, orders_seen) = watch::channel(Orders::Work);
         let (events, events_seen) = mpsc::unbounded_channel();
         let (notices, board) = (Arc::new(Notices::default()), Arc::new(Board::default()));
+        let config = self.config.load();
         let shared = Shared {
             spool: self.spool.clone(),
             setup: Setup {
                 target: target.clone(),
-                hostname: self.config.hostname.clone(),
+                hostname: config.hostname.clone(),
                 tls: self.tls.clone(),
                 timeouts: self.timeouts,
             },
-            rules: self.config.release.clone(),
+            rules: config.release.clone(),
             clock: self.clock.clone(),
             measures: self.measures.clone(),
             orders: orders_seen,
@@ -234,6 +240,7 @@ impl Releaser {
         });
         Running {
             target,
+            rules: config.release.clone(),
             orders,
             notices,
             board,
@@ -259,6 +266,15 @@ impl Releaser {
         }
         self.running().clear();
     }
+}
+
+/// The configured destination of a domain.
+fn configured<'c>(config: &'c Config, domain: &str) -> Option<&'c Destination> {
+    if domain == REPORTS_DOMAIN {
+        return config.bounce.as_ref().map(|bounce| &bounce.via);
+    }
+    let found = config.domains.iter().find(|d| d.name == domain);
+    found.map(|found| &found.destination)
 }
 
 fn now_ms() -> u64 {

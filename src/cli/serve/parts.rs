@@ -15,6 +15,8 @@ use tokio::{sync::watch, task::JoinHandle};
 /// Everything that runs.
 pub struct Parts {
     addresses: Vec<(SocketAddr, &'static str)>,
+    reloader: receive::Reloader,
+    release: Arc<Releaser>,
     receiver: Part,
     releaser: Part,
     control: Part,
@@ -62,6 +64,8 @@ impl Parts {
         let mut addresses: Vec<_> = receiver.addresses().into_iter().zip(protocols).collect();
         addresses.extend(web.iter().map(|web| (web.address(), "http")));
         Ok(Self {
+            reloader: receiver.reloader(),
+            release: releaser.clone(),
             addresses,
             web: web.map(|web| Part::start("web page", |stop| web.run(stopped(stop)))),
             receiver: Part::start("receiver", |stop| receiver.run(stop)),
@@ -71,6 +75,16 @@ impl Parts {
             control: Part::start("control socket", |stop| control.run(stopped(stop))),
             purge: tokio::spawn(purge::run(spool.clone())),
         })
+    }
+
+    /// Takes over what may change while it runs.
+    ///
+    /// # Errors
+    /// Certificates or a list of recipients that cannot be used; then nothing has changed.
+    pub fn reload(&self, config: &Arc<Config>) -> Result<(), receive::BindError> {
+        self.reloader.reload(config)?;
+        self.release.reload(config.clone());
+        Ok(())
     }
 
     /// Where mail is taken, and where the page is: with the ports that the system chose, and the protocol.
