@@ -5,12 +5,13 @@ mod support;
 
 use serde_json::Value;
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use support::{Random, peers::Peer, temp};
+use support::{Random, peers::Peer, poll, temp};
 use tempfile::TempDir;
 
 /// Between the parts of names, and what stands before them.
@@ -153,9 +154,35 @@ impl Scene {
         };
         assert_eq!(names(source), names(target));
         for (name, folder) in source {
+            assert_same_messages(name, folder, &target[name]);
             assert_eq!(folder, &target[name], "{name}");
         }
     }
+}
+
+/// Names what is missing, doubled or altered, which whole folders side by side do not show.
+fn assert_same_messages(folder: &str, source: &Value, target: &Value) {
+    let count = |folder: &Value| {
+        let mut counts = BTreeMap::<String, i64>::new();
+        for message in folder["messages"].as_array().unwrap() {
+            *counts.entry(message.to_string()).or_default() += 1;
+        }
+        counts
+    };
+    let (source, target) = (count(source), count(target));
+    let both: BTreeSet<_> = source.keys().chain(target.keys()).collect();
+    let wrong: Vec<_> = both
+        .into_iter()
+        .map(|message| {
+            let there = |counts: &BTreeMap<String, i64>| counts.get(message).copied().unwrap_or(0);
+            (there(&source), there(&target), message)
+        })
+        .filter(|(source, target, _)| source != target)
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{folder}: (source, target, message) {wrong:#?}"
+    );
 }
 
 /// The events of this kind.
@@ -240,9 +267,19 @@ fn killed_at_any_time_each_message_arrives_once() {
     assert_eq!(scene.pass()[0]["copied"], 0);
 }
 
-/// Without its own files Dovecot numbers a folder anew, under another UIDVALIDITY.
+/// Without its own files Dovecot numbers a folder anew, under another UIDVALIDITY: the time in
+/// seconds, so that the second of the old one must be over.
 fn renumber(server: &Server, user: &str) {
     let maildir = server.peer.mail().join(user).join("Maildir");
+    let list = fs::read_to_string(maildir.join("dovecot-uidlist")).unwrap();
+    let old = list
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix('V'));
+    let old: u64 = old.unwrap().parse().unwrap();
+    poll("the next second", || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        (now.as_secs() > old).then_some(())
+    });
     for entry in fs::read_dir(&maildir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
