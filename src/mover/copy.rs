@@ -51,6 +51,10 @@ pub trait Target: Send {
     /// The UID that the next message will have at least.
     fn uidnext(&mut self) -> impl Future<Output = Result<u32, Failure>> + Send;
 
+    /// How long the folder has to stand still before what a connection that is gone left
+    /// behind is believed to be over.
+    fn quiet(&self) -> Duration;
+
     /// Appends them, and tells for each how that went, in their order: its UID where the
     /// server tells (UIDPLUS). A server that takes a batch whole or not at all refuses each
     /// message of it.
@@ -316,7 +320,7 @@ pub async fn recover(
     let Some(from) = intents.iter().map(|(_, _, uidnext)| *uidnext).min() else {
         return Ok(Recovered::default());
     };
-    let mut found = since(target, from).await?;
+    let mut found = settled(target, from).await?;
     // Another message of the same bytes that is another's copy is not this one's.
     found.retain(|one| !taken.contains(&one.uid));
     let identities = intents.iter().map(|(_, record, _)| Identity {
@@ -343,6 +347,21 @@ pub async fn recover(
 async fn since(target: &mut impl Target, from: u32) -> Result<Vec<Found>, Failure> {
     let uids = target.uids(from, u32::MAX).await?;
     target.identities(&uids).await
+}
+
+/// The same once nothing more comes. A server goes on with what it has read of a command when
+/// its client is gone: who looks at once, after a crash and a quick start, does not see yet
+/// what then arrives beside what is sent again.
+async fn settled(target: &mut impl Target, from: u32) -> Result<Vec<Found>, Failure> {
+    let mut before = target.uids(from, u32::MAX).await?;
+    loop {
+        tokio::time::sleep(target.quiet()).await;
+        let now = target.uids(from, u32::MAX).await?;
+        if now == before {
+            return target.identities(&now).await;
+        }
+        before = now;
+    }
 }
 
 /// For each message one that was found with its bytes, each given once, in their order.

@@ -8,6 +8,7 @@ use super::{
     source::scan,
 };
 use crate::imap::{Append, AppendWay, Code, Error, Flag, Name, Quota, Session, UidSet};
+use std::time::Duration;
 
 /// A folder, opened when it is needed.
 pub struct ImapTarget<'s> {
@@ -89,7 +90,14 @@ pub fn failure(error: &Error) -> Failure {
     }
 }
 
+/// A batch has 6 MiB at most; a server that is busy with one makes messages of it meanwhile.
+const QUIET: Duration = Duration::from_secs(3);
+
 impl Target for ImapTarget<'_> {
+    fn quiet(&self) -> Duration {
+        QUIET
+    }
+
     async fn uidnext(&mut self) -> Result<u32, Failure> {
         if self.opened.is_none() {
             self.open().await?;

@@ -1,5 +1,7 @@
 //! Passes over a folder that changes between them, with connections that are lost.
 
+use std::time::Duration;
+
 use super::*;
 use crate::mover::{
     body::Body,
@@ -131,6 +133,10 @@ impl Source for Server {
 }
 
 impl Target for Server {
+    fn quiet(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn uidnext(&mut self) -> Result<u32, Failure> {
         Ok(self.uidnext)
     }
