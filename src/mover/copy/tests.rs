@@ -181,6 +181,7 @@ fn all_runs(
     let mut server = Server::new(uidplus, fates);
     server.whole = whole;
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     loop {
@@ -255,6 +256,7 @@ fn what_a_server_refuses_beside_the_bytes_is_left_out_once() {
     assert!(why.contains("work"), "{why}");
     assert!(plainer(&plain).is_none());
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     let copied = runtime.block_on(append(&state, INBOX, &mut server, vec![odd]));

@@ -202,6 +202,7 @@ impl Folder for Server {
 /// Passes, each by a new process, until one does not fail; the report is of the last.
 fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     loop {
