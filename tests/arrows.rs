@@ -30,6 +30,12 @@ const TABLE: &[Row] = &[
         may_use: &[],
         never: &["tokio", ROCKSDB],
     },
+    // Steps at which a test ends the process.
+    Row {
+        module: "failpoint",
+        may_use: &[],
+        never: &["tokio", ROCKSDB],
+    },
     // The leaves: values and protocol, no socket, no clock, no storage.
     Row {
         module: "mail",
@@ -60,7 +66,7 @@ const TABLE: &[Row] = &[
     // Neither SMTP nor the network nor who reads it.
     Row {
         module: "spool",
-        may_use: &["mail", "config"],
+        may_use: &["failpoint", "mail", "config"],
         never: &[],
     },
     Row {
@@ -76,7 +82,7 @@ const TABLE: &[Row] = &[
     // It does not know who received.
     Row {
         module: "release",
-        may_use: &["mail", "smtp", "config", "log", "spool"],
+        may_use: &["failpoint", "mail", "smtp", "config", "log", "spool"],
         never: &[ROCKSDB],
     },
     Row {
@@ -87,7 +93,7 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["config", "imap"],
+        may_use: &["failpoint", "config", "imap"],
         never: &[ROCKSDB],
     },
     // The same calls for a browser, and the figures of all parts.
@@ -100,8 +106,19 @@ const TABLE: &[Row] = &[
     Row {
         module: "cli",
         may_use: &[
-            "mail", "smtp", "config", "log", "spool", "net", "receive", "release", "control",
-            "imap", "web", "mover",
+            "failpoint",
+            "mail",
+            "smtp",
+            "config",
+            "log",
+            "spool",
+            "net",
+            "receive",
+            "release",
+            "control",
+            "imap",
+            "web",
+            "mover",
         ],
         never: &[ROCKSDB],
     },

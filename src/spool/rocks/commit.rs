@@ -20,6 +20,7 @@ use super::{
     watermark::Watermark,
 };
 use crate::{
+    failpoint::Failpoint,
     mail::{DeliveryId, QueueId},
     spool::{Change, DomainStatus, Measures, Receipt, SpoolError},
 };
@@ -339,6 +340,7 @@ impl Committer {
     }
 
     fn write(&mut self, turn: &mut Turn) -> Result<Vec<DomainStatus>, SpoolError> {
+        Failpoint::CommitBegun.pass();
         if turn.new_files {
             self.files.sync_names()?;
         }
@@ -349,6 +351,7 @@ impl Committer {
         turn.changes
             .extend(changed.iter().filter_map(|domain| self.news(domain)));
         self.store.write_synced(batch)?;
+        Failpoint::CommitSynced.pass();
         let commit = self.books.head.commit;
         self.watermark
             .acknowledge(commit)
@@ -356,6 +359,7 @@ impl Committer {
                 doing: "moving the watermark".into(),
                 detail: error.to_string(),
             })?;
+        Failpoint::CommitAcknowledged.pass();
         Ok(changed)
     }
 

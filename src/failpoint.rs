@@ -1,0 +1,121 @@
+//! Named steps at which a test ends the process as `kill -9` would: between any two calls
+//! that a promise rests on there is one.
+//!
+//! `RELAY_FAILPOINT=commit.synced` kills at the first time that this step is reached,
+//! `RELAY_FAILPOINT=commit.synced@7` at the seventh. Without the variable a step costs one
+//! load. A name that is not in [`Failpoint::ALL`] ends the process at its first step, so
+//! that a test with a slip of the pen does not pass.
+
+use std::{
+    env,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The variable that arms one.
+pub const VARIABLE: &str = "RELAY_FAILPOINT";
+
+macro_rules! failpoints {
+    ($($(#[$text:meta])* $point:ident = $name:literal,)*) => {
+        /// A step that can be armed.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Failpoint { $($(#[$text])* $point,)* }
+
+        impl Failpoint {
+            /// All of them, in the order in which a message meets them.
+            pub const ALL: &[Self] = &[$(Self::$point,)*];
+
+            /// Its name, for [`VARIABLE`].
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$point => $name,)* }
+            }
+        }
+    };
+}
+
+failpoints! {
+    /// A batch is complete and nothing of it is written.
+    CommitBegun = "commit.begun",
+    /// The database has synced it; the watermark does not know yet.
+    CommitSynced = "commit.synced",
+    /// The watermark has it; nobody was answered.
+    CommitAcknowledged = "commit.acknowledged",
+    /// The attempt is on disk; the message's end has not left.
+    ReleaseAttempted = "release.attempted",
+    /// The message's end has left; its reply has not come.
+    ReleaseSent = "release.sent",
+    /// The reply has come; it is not on disk.
+    ReleaseReplied = "release.replied",
+}
+
+struct Armed {
+    point: Failpoint,
+    at: u64,
+    passed: AtomicU64,
+}
+
+static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
+    let value = env::var(VARIABLE).ok()?;
+    let armed = parse(&value);
+    if armed.is_none() {
+        die(&format!("{VARIABLE}={value}: there is no such step"));
+    }
+    armed
+});
+
+fn parse(value: &str) -> Option<Armed> {
+    let (name, at) = match value.split_once('@') {
+        Some((name, at)) => (name, at.parse().ok().filter(|at| *at > 0)?),
+        None => (value, 1),
+    };
+    let point = Failpoint::ALL.iter().find(|point| point.name() == name)?;
+    Some(Armed {
+        point: *point,
+        at,
+        passed: AtomicU64::new(0),
+    })
+}
+
+impl Failpoint {
+    /// Passes this step; the process ends here if it is armed and its turn has come.
+    pub fn pass(self) {
+        let Some(armed) = ARMED.as_ref() else {
+            return;
+        };
+        if armed.point == self && armed.passed.fetch_add(1, Ordering::SeqCst) + 1 == armed.at {
+            die(&format!("{VARIABLE}: died at {}", self.name()));
+        }
+    }
+}
+
+/// As `kill -9` from outside: no destructor runs, no buffer is written.
+fn die(text: &str) {
+    eprintln!("{text}");
+    let own = rustix::process::getpid();
+    let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_name_is_armed_for_its_first_or_a_later_turn() {
+        let armed = parse("commit.synced").unwrap();
+        assert_eq!((armed.point, armed.at), (Failpoint::CommitSynced, 1));
+        assert_eq!(parse("release.sent@7").unwrap().at, 7);
+        for wrong in ["", "commit", "commit.synced@", "commit.synced@0", "x@1"] {
+            assert!(parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: HashSet<_> = Failpoint::ALL.iter().map(|point| point.name()).collect();
+        assert_eq!(names.len(), Failpoint::ALL.len());
+    }
+}
