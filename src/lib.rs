@@ -18,6 +18,7 @@ pub mod config;
 pub mod control;
 pub mod failpoint;
 pub mod imap;
+pub mod ledger;
 pub mod log;
 pub mod mail;
 pub mod manual;

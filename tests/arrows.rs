@@ -36,6 +36,12 @@ const TABLE: &[Row] = &[
         may_use: &[],
         never: &["tokio", ROCKSDB],
     },
+    // What the mover tells everybody else.
+    Row {
+        module: "ledger",
+        may_use: &[],
+        never: &["tokio", ROCKSDB],
+    },
     // The leaves: values and protocol, no socket, no clock, no storage.
     Row {
         module: "mail",
@@ -87,19 +93,19 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "control",
-        may_use: &["mail", "config", "spool"],
+        may_use: &["ledger", "mail", "config", "spool"],
         never: &[ROCKSDB],
     },
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["failpoint", "config", "imap"],
+        may_use: &["failpoint", "ledger", "config", "imap"],
         never: &[ROCKSDB],
     },
     // The same calls for a browser, and the figures of all parts.
     Row {
         module: "web",
-        may_use: &["config", "spool", "receive", "release", "control"],
+        may_use: &["ledger", "config", "spool", "receive", "release", "control"],
         never: &[ROCKSDB],
     },
     // Commands, `serve` among them, which wires the rest together.
@@ -107,6 +113,7 @@ const TABLE: &[Row] = &[
         module: "cli",
         may_use: &[
             "failpoint",
+            "ledger",
             "mail",
             "smtp",
             "config",
