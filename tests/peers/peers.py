@@ -3,12 +3,15 @@
 
     peers.py postfix --dir D [--hold] [--mailbox ADDRESS ...]
     peers.py dovecot --dir D
+    peers.py exim    --dir D [--tls] [--mailbox ADDRESS ...]
+    peers.py opensmtpd --dir D [--mailbox ADDRESS ...]
     peers.py sink    --dir D [--port P] [-- smtp-sink's own options]
 
 Each prints one JSON line when it answers on its ports, and lives as long as its standard
 input stays open: whoever started it cannot leave it behind, not even by dying. All files
 are below D; nothing on the system is read or written by the instances but their programs.
-Postfix asks for root by design, so its starter is run through sudo by an ordinary user.
+Postfix asks for root by design, so its starter is run through sudo by an ordinary user; Exim
+and OpenSMTPD do so themselves.
 
 As a module: `start("postfix", ...)` gives a running `Peer`.
 """
@@ -104,6 +107,15 @@ def mail_directory(directory):
     if os.geteuid() == 0:
         os.chown(mail, uid, gid)
     return mail
+
+
+def unpacked(name):
+    """Where `.ci/install` has unpacked what cannot be installed beside the others."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = cache / "relay/peers" / name
+    if not root.is_dir():
+        sys.exit(f"{root} is missing: run `.ci/install peers`")
+    return root
 
 
 def write_lines(path, lines):
@@ -409,13 +421,17 @@ def stop(process, group=False):
 
 
 def main():
+    # They use this module's functions.
+    from exim import exim
+    from opensmtpd import opensmtpd
+
     # The starter's Ctrl-C reaches the whole terminal; the closing of standard input is
     # what ends a peer, in the order that its starter chooses.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for run in (postfix, dovecot, sink):
+    for run in (postfix, dovecot, exim, opensmtpd, sink):
         kind = kinds.add_parser(run.__name__, help=run.__doc__)
         kind.set_defaults(run=run)
         kind.add_argument("--dir", type=Path, required=True)
@@ -423,8 +439,13 @@ def main():
         if run is postfix:
             kind.add_argument("--hold", action="store_true")
             kind.add_argument("--xclient", action="store_true")
+        if run in (postfix, exim, opensmtpd):
             kind.add_argument("--relay-to", metavar="[HOST]:PORT")
             kind.add_argument("--mailbox", action="append", metavar="ADDRESS")
+        if run is exim:
+            kind.add_argument("--tls", action="store_true", help="offers STARTTLS")
+        if run in (exim, opensmtpd):
+            kind.add_argument("--unpacked", type=Path, help=argparse.SUPPRESS)
         if run is sink:
             kind.add_argument("options", nargs="*")
         if run is dovecot:

@@ -38,6 +38,27 @@ impl Peer {
         Self::start("postfix", directory, &["--xclient", "--mailbox", mailbox])
     }
 
+    /// Exim, which delivers these mailboxes into maildirs, and offers STARTTLS.
+    pub fn exim(directory: &Path, mailboxes: &[String]) -> Self {
+        let mut arguments = vec!["--tls"];
+        arguments.extend(mailboxes.iter().flat_map(|one| ["--mailbox", one]));
+        Self::start("exim", directory, &arguments)
+    }
+
+    /// OpenSMTPD, which delivers these mailboxes into maildirs.
+    pub fn opensmtpd(directory: &Path, mailboxes: &[String]) -> Self {
+        let arguments: Vec<&str> = (mailboxes.iter())
+            .flat_map(|mailbox| ["--mailbox", mailbox])
+            .collect();
+        Self::start("opensmtpd", directory, &arguments)
+    }
+
+    /// `postfix`, `exim` or `opensmtpd`, which passes all that it gets on to this port.
+    pub fn sending(kind: &str, directory: &Path, port: u16) -> Self {
+        let target = format!("[127.0.0.1]:{port}");
+        Self::start(kind, directory, &["--relay-to", &target])
+    }
+
     /// smtp-sink with options of its own, on this port, or on a free one for 0.
     pub fn sink(directory: &Path, port: u16, options: &[&str]) -> Self {
         let port = port.to_string();
