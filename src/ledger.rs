@@ -5,6 +5,10 @@
 //! It is written whole and renamed, so that a reader meets the old or the new one, and
 //! synced when an account's state has changed: a gate opens on it.
 
+pub mod verified;
+
+pub use verified::Verified;
+
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,

@@ -29,4 +29,6 @@ pub mod receive;
 pub mod release;
 pub mod smtp;
 pub mod spool;
+#[cfg(feature = "engine")]
+pub mod verify;
 pub mod web;

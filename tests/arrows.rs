@@ -102,6 +102,14 @@ const TABLE: &[Row] = &[
         may_use: &["failpoint", "ledger", "config", "imap"],
         never: &[ROCKSDB],
     },
+    // Old, spool and new compared: it reads all of them and changes none.
+    Row {
+        module: "verify",
+        may_use: &[
+            "ledger", "mail", "config", "imap", "spool", "control", "mover",
+        ],
+        never: &[ROCKSDB],
+    },
     // The same calls for a browser, and the figures of all parts.
     Row {
         module: "web",
@@ -126,6 +134,7 @@ const TABLE: &[Row] = &[
             "imap",
             "web",
             "mover",
+            "verify",
         ],
         never: &[ROCKSDB],
     },

@@ -27,6 +27,7 @@ mod source;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use exit::{Code, Exit};
 
@@ -94,6 +95,8 @@ enum Command {
     Bounce(bounce::Arguments),
     /// Copy the mailboxes from the old server to the new one over IMAP.
     Move(moving::Arguments),
+    /// Compare old server, spool and new server: every message is there, once.
+    Verify(verify::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -140,7 +143,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Code {
 fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
     // The daemon and the mover use all processors; a client waits for one answer at a time.
     let mut builder = match command {
-        Command::Serve(_) | Command::Move(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Move(_) | Command::Verify(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build()?.block_on(async {
@@ -159,6 +164,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Drop(arguments) => drop::run(context, arguments).await,
             Command::Bounce(arguments) => bounce::run(context, arguments).await,
             Command::Move(arguments) => moving::run(context, arguments).await,
+            Command::Verify(arguments) => verify::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }

@@ -2,7 +2,7 @@
 //! it at any time loses nothing; the next one goes on where it was.
 
 mod account;
-mod progress;
+pub(super) mod progress;
 
 use super::{Context, Exit, exit::Code, human};
 use crate::{
@@ -24,7 +24,7 @@ use clap::Args;
 use progress::Progress;
 use serde::Serialize;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -77,7 +77,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         let text = "the configuration has no [mover]: `relay move` needs its source and target";
         return Err(Exit::new(Code::Config, text).into());
     };
-    let accounts = chosen(table, &arguments)?;
+    let accounts = chosen(table, arguments.accounts.as_deref(), &arguments.only)?;
     let mover = Arc::new(prepare(&config, table)?);
     let tasks: Vec<Task> = accounts.into_iter().map(Task::new).collect();
     if arguments.dry_run {
@@ -109,8 +109,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     }
 }
 
-fn chosen(table: &Table, arguments: &Arguments) -> anyhow::Result<Vec<Account>> {
-    let file = arguments.accounts.as_ref().unwrap_or(&table.accounts);
+/// The accounts of the file, or only those that are named, by their name at either side.
+///
+/// # Errors
+/// A wrong file, no such account, none at all.
+pub(super) fn chosen(
+    table: &Table,
+    file: Option<&Path>,
+    only: &[String],
+) -> anyhow::Result<Vec<Account>> {
+    let file = file.unwrap_or(&table.accounts);
     let admin = administered(&table.source, &table.target);
     let mut accounts = accounts::load(file, admin)?;
     let named = |account: &Account, name: &str| {
@@ -119,13 +127,13 @@ fn chosen(table: &Table, arguments: &Arguments) -> anyhow::Result<Vec<Account>> 
             .any(|user| user.eq_ignore_ascii_case(name))
     };
     if let Some(unknown) =
-        (arguments.only.iter()).find(|name| !accounts.iter().any(|account| named(account, name)))
+        (only.iter()).find(|name| !accounts.iter().any(|account| named(account, name)))
     {
         let text = format!("{}: no account {unknown}", file.display());
         return Err(Exit::new(Code::Data, text).into());
     }
-    if !arguments.only.is_empty() {
-        accounts.retain(|account| arguments.only.iter().any(|name| named(account, name)));
+    if !only.is_empty() {
+        accounts.retain(|account| only.iter().any(|name| named(account, name)));
     }
     if accounts.is_empty() {
         let text = format!("{}: no accounts", file.display());
@@ -254,7 +262,8 @@ fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> an
     Ok(())
 }
 
-fn now_ms() -> u64 {
+/// The clock, in milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -269,7 +278,6 @@ fn folder_shown(raw: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn only_names_accounts_of_either_side() {
@@ -284,14 +292,8 @@ mod tests {
                     [mover]\nsource = { host = \"o.example\" }\ntarget = { host = \"n.example\" }\n";
         let config = Config::parse(text, Path::new("relay.toml")).unwrap();
         let of = |only: &[&str]| {
-            let arguments = Arguments {
-                accounts: Some(file.clone()),
-                only: only.iter().map(|name| (*name).to_owned()).collect(),
-                dry_run: false,
-                once: true,
-                until_converged: false,
-            };
-            let accounts = chosen(config.mover.as_ref().unwrap(), &arguments);
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            let accounts = chosen(config.mover.as_ref().unwrap(), Some(&file), &only);
             accounts.map(|all| {
                 all.iter()
                     .map(|one| one.name().to_owned())

@@ -23,3 +23,6 @@ pub mod mover {}
 
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}
+
+#[doc = include_str!("verify.md")]
+pub mod verify {}

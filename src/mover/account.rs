@@ -303,7 +303,11 @@ impl Mover {
     }
 }
 
-async fn side(session: &mut Session) -> Result<(Side, Names), Failure> {
+/// A server's folders, and how it takes names.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn side(session: &mut Session) -> Result<(Side, Names), Failure> {
     let folders = session.folders().await.map_err(|error| failure(&error))?;
     let namespaces = match session.namespaces().await {
         Ok(namespaces) => namespaces,

@@ -5,6 +5,10 @@
         makes folders with awkward names and messages with awkward content
     mailboxes.py add PORT USER COUNT
         appends more to INBOX
+    mailboxes.py put PORT USER FOLDER
+        appends the message on standard input
+    mailboxes.py remove PORT USER FOLDER MESSAGE-ID
+        removes the messages with this Message-ID
     mailboxes.py dump PORT USER SEPARATOR PREFIX
         prints every folder as JSON: subscribed or not, and per message the digest of its
         bytes, its date in seconds since 1970, its flags; sorted, so that equal mailboxes
@@ -114,6 +118,23 @@ def add(port, user, count):
     client.logout()
 
 
+def put(port, user, folder):
+    client = login(port, user)
+    ok(client.append(quoted(folder), "", None, sys.stdin.buffer.read()))
+    client.logout()
+
+
+def remove(port, user, folder, message_id):
+    client = login(port, user)
+    ok(client.select(quoted(folder)))
+    uids = ok(client.uid("search", "HEADER", "Message-ID", message_id))[0].split()
+    assert uids, message_id
+    for uid in uids:
+        ok(client.uid("store", uid.decode(), "+FLAGS", "(\\Deleted)"))
+    ok(client.expunge())
+    client.logout()
+
+
 LINE = re.compile(rb'\((?P<flags>[^)]*)\) (?:"[^"]*"|NIL) (?P<name>.*)')
 
 
@@ -169,4 +190,4 @@ def dump(port, user, separator, prefix):
 
 
 if __name__ == "__main__":
-    {"fill": fill, "add": add, "dump": dump}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "add": add, "put": put, "remove": remove, "dump": dump}[sys.argv[1]](*sys.argv[2:])

@@ -48,7 +48,7 @@ pub struct At<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process has it.
-    #[error("{}: another `relay move` is at work", .path.display())]
+    #[error("{}: `relay move` or `relay verify` is at work there; wait until it ends", .path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
