@@ -5,8 +5,10 @@
 //! It is written whole and renamed, so that a reader meets the old or the new one, and
 //! synced when an account's state has changed: a gate opens on it.
 
+pub mod cutover;
 pub mod verified;
 
+pub use cutover::Cutover;
 pub use verified::Verified;
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,21 @@ pub enum AccountState {
     Paused,
     /// It failed.
     Failed,
+}
+
+impl AccountState {
+    /// Its name in all outputs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Copying => "copying",
+            Self::Copied => "copied",
+            Self::Converged => "converged",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Moved {

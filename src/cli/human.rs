@@ -95,6 +95,13 @@ pub fn rate(per_min: f64) -> String {
     }
 }
 
+/// `97.8%`; nothing of nothing. Only all of it is 100%.
+#[must_use]
+pub fn percent(done: u64, total: u64) -> Option<String> {
+    let per_mille = done.saturating_mul(1000).checked_div(total)?;
+    Some(format!("{}.{}%", per_mille / 10, per_mille % 10))
+}
+
 /// `2026-11-23 10:00:01` in this host's time zone.
 #[must_use]
 pub fn time(unix_ms: u64) -> String {
@@ -172,6 +179,13 @@ mod tests {
             (rate(9.6), rate(1_080.0)),
             ("9.6/min".into(), "18/s".into())
         );
+    }
+
+    #[test]
+    fn a_hundred_percent_is_all() {
+        assert_eq!(percent(1_999, 2_000).as_deref(), Some("99.9%"));
+        assert_eq!(percent(2_000, 2_000).as_deref(), Some("100.0%"));
+        assert_eq!(percent(0, 0), None);
     }
 
     #[test]

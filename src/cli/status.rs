@@ -1,11 +1,13 @@
 //! `relay status`
 
+mod mover;
+
 use super::{
     Context, human,
     screen::{Screen, Tone},
 };
 use crate::{
-    control::view::{DomainView, StatusView},
+    control::view::{DomainView, RailView, StatusView},
     spool::{Phase, State},
 };
 use clap::Args;
@@ -84,13 +86,18 @@ fn block(screen: &Screen, domain: &DomainView, now_ms: u64) -> Vec<String> {
         screen.tone(tone(domain), &phase),
         human::printable(&domain.next)
     )];
-    lines.push(format!("  {}", steps(domain.phase)));
+    if !domain.rail.is_empty() {
+        lines.push(format!("  {}", rail(&domain.rail)));
+    }
     if let Some(reason) = &domain.paused {
         let paused = screen.tone(Tone::Warning, "PAUSED");
         lines.push(format!("  {paused}    {}", human::printable(reason)));
     }
     lines.extend(states(domain, now_ms));
     lines.extend(release(domain, now_ms));
+    if let Some(mover) = &domain.mover {
+        lines.extend(mover::lines(mover, domain.phase, now_ms));
+    }
     lines.extend(quiet(domain, now_ms));
     lines.push(account(screen, domain));
     lines
@@ -103,22 +110,12 @@ fn tone(domain: &DomainView) -> Tone {
     }
 }
 
-fn steps(phase: Phase) -> String {
-    let phases = [Phase::Hold, Phase::Release, Phase::Forward];
-    let now = phases.iter().position(|step| *step == phase);
-    let marks: Vec<String> = phases
+/// `[x] checked  [x] MX moved  [>] holding  [ ] synced  [ ] released  [ ] verified`
+fn rail(rail: &[RailView]) -> String {
+    let marks = rail
         .iter()
-        .enumerate()
-        .map(|(place, step)| {
-            let mark = match Some(place).cmp(&now) {
-                std::cmp::Ordering::Less => "x",
-                std::cmp::Ordering::Equal => ">",
-                std::cmp::Ordering::Greater => " ",
-            };
-            format!("[{mark}] {step}")
-        })
-        .collect();
-    marks.join("  ")
+        .map(|step| format!("[{}] {}", step.mark.sign(), step.step));
+    marks.collect::<Vec<_>>().join("  ")
 }
 
 /// A line for each state that counts something; for the first also age and arrivals.
@@ -217,12 +214,13 @@ fn account(screen: &Screen, domain: &DomainView) -> String {
 mod tests {
     use super::*;
     use crate::control::{
-        fixture,
+        self, Known, fixture,
         view::{Live, ReleaseView},
     };
 
     fn shown(status: &crate::spool::DomainStatus, live: Live, now_ms: u64) -> String {
-        let domain = DomainView::of(status, live, now_ms);
+        let rail = control::rail(status, None, &Known::default());
+        let domain = DomainView::of(status, Live { rail, ..live }, now_ms);
         block(&Screen::new(false), &domain, now_ms).join("\n")
     }
 
@@ -239,7 +237,7 @@ mod tests {
             shown(&status, live, 8_047_000),
             "corp.example   HOLD for 02:14:07 · next: `relay release corp.example` when the new \
              server is ready\n\
-             \x20 [>] hold  [ ] release  [ ] forward\n\
+             \x20 [ ] checked  [ ] MX moved  [>] holding  [-] synced  [ ] released  [ ] verified\n\
              \x20 held      1,284 deliveries  128 kB  oldest 2 h 14 min\n\
              \x20 account   accepted 1,284 = held 1,284 + delivered 0 + parked 0        balanced"
         );

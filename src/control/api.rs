@@ -4,17 +4,20 @@ use super::{
     bounce::{self, Bounced},
     decision::{self, Decided, Decision, Ids},
     error::{ApiError, ErrorKind},
+    facts::Known,
     filter::Filter,
     listing::Listing,
     orders::{PauseOrder, ReleaseOrder},
+    rail::rail,
     server::Api,
     stream,
     view::{
-        DomainEventView, DomainView, EventView, FsckView, Live, MessageView, RepairView, StatusView,
+        DomainEventView, DomainView, EventView, FsckView, Live, MessageView, MovedView, MoverView,
+        RepairView, StatusView, Whose,
     },
 };
 use crate::{
-    mail::QueueId,
+    mail::{QueueId, REPORTS_DOMAIN},
     spool::{Cause, DomainCommand, DomainStatus, SpoolError, StoredMessage},
 };
 use axum::{
@@ -33,6 +36,7 @@ type Answered<T> = Result<T, ApiError>;
 pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/mover", get(mover))
         .route("/v1/domains/{name}", get(domain))
         .route("/v1/domains/{name}/events", get(domain_events))
         .route("/v1/domains/{name}/hold", post(hold))
@@ -59,32 +63,76 @@ async fn status(State(api): State<Api>) -> Answered<Json<StatusView>> {
 }
 
 pub(super) async fn status_view(api: &Api) -> Result<StatusView, SpoolError> {
+    let seen = Seen::now(api);
     let mut domains = Vec::new();
     for domain in api.spool.domains() {
-        domains.push(domain_view(api, &domain).await?);
+        domains.push(domain_view(api, &domain, &seen).await?);
     }
     Ok(StatusView {
         version: env!("CARGO_PKG_VERSION").into(),
         now_ms: now_ms(),
         refusing: api.spool.admit(0).err().map(|error| error.to_string()),
+        cutover: seen.known.cutover.as_deref().cloned(),
         domains,
     })
+}
+
+async fn mover(State(api): State<Api>) -> Json<Option<MovedView>> {
+    Json(api.moved())
 }
 
 async fn domain(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
     let name = name.to_lowercase();
     let domain = api.spool.domain(&name);
     let domain = domain.ok_or(SpoolError::UnknownDomain(name))?;
-    Ok(Json(domain_view(&api, &domain).await?))
+    Ok(Json(domain_view(&api, &domain, &Seen::now(&api)).await?))
 }
 
-async fn domain_view(api: &Api, domain: &DomainStatus) -> Result<DomainView, SpoolError> {
+async fn domain_view(
+    api: &Api,
+    domain: &DomainStatus,
+    seen: &Seen,
+) -> Result<DomainView, SpoolError> {
+    let mover = seen.mover(domain);
     let live = Live {
         oldest_ms: api.spool.oldest(domain.name.clone()).await?,
         release: (api.live)(&domain.name),
         speed: api.speeds.of(domain, Instant::now()),
+        rail: rail(domain, mover.as_ref(), &seen.known),
+        mover,
     };
     Ok(DomainView::of(domain, live, now_ms()))
+}
+
+/// What was known when somebody asked how things stand.
+struct Seen {
+    known: Known,
+    /// How many domains there are, that of reports left out.
+    domains: usize,
+}
+
+impl Seen {
+    fn now(api: &Api) -> Self {
+        let domains = api.spool.domains();
+        let moving = domains.iter().filter(|one| one.name != REPORTS_DOMAIN);
+        Self {
+            known: api.facts.now(),
+            domains: moving.count(),
+        }
+    }
+
+    /// The mover's accounts of a domain: all of them, where there is no other domain.
+    fn mover(&self, domain: &DomainStatus) -> Option<MoverView> {
+        let moved = self.known.moved.as_ref()?;
+        if domain.name == REPORTS_DOMAIN {
+            return None;
+        }
+        let whose = match self.domains {
+            0 | 1 => Whose::All,
+            _ => Whose::Of(&domain.name),
+        };
+        MoverView::of(moved, whose)
+    }
 }
 
 async fn domain_events(State(api): State<Api>, Path(name): Path<String>) -> Answered<Response> {
@@ -131,7 +179,7 @@ async fn command(
     let cause = Cause::Operator(word.into());
     let name = name.to_lowercase();
     let domain = api.spool.command(name, command, cause).await?;
-    Ok(Json(domain_view(api, &domain).await?))
+    Ok(Json(domain_view(api, &domain, &Seen::now(api)).await?))
 }
 
 async fn messages(

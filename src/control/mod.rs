@@ -14,6 +14,7 @@
 //! | call | answer |
 //! |---|---|
 //! | `GET /v1/status` | [`StatusView`](view::StatusView): every domain |
+//! | `GET /v1/mover` | [`MovedView`](view::MovedView): every account of the mover; `null` where none has run |
 //! | `GET /v1/domains/{name}` | [`DomainView`](view::DomainView) |
 //! | `GET /v1/domains/{name}/events` | JSON lines of [`DomainEventView`](view::DomainEventView), oldest first |
 //! | `POST /v1/domains/{name}/hold` | back to `hold`; [`DomainView`](view::DomainView) afterwards |
@@ -49,12 +50,14 @@ mod api;
 mod bounce;
 mod decision;
 mod error;
+mod facts;
 mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod listing;
 mod next;
 mod orders;
+mod rail;
 mod server;
 mod socket;
 mod speed;
@@ -64,9 +67,11 @@ pub mod view;
 pub use bounce::{BOUNCES_MAX, Bounced, Reported};
 pub use decision::{Decided, Decision, IDS_MAX, Ids, decide};
 pub use error::{ApiError, ErrorKind};
+pub use facts::{Facts, Known};
 pub use filter::{Filter, FilterError, StateFilter};
 pub use listing::Listing;
 pub use next::SILENCE_MS;
 pub use orders::{PauseOrder, ReleaseOrder};
+pub use rail::rail;
 pub use server::{Api, LiveRelease, Server};
 pub use socket::SocketError;

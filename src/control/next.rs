@@ -1,6 +1,6 @@
 //! The next step of a domain, in words: what a nervous operator should do now.
 
-use super::view::ReleaseView;
+use super::view::{MoverView, ReleaseView};
 use crate::mail::REPORTS_DOMAIN;
 use crate::spool::{DomainStatus, Phase};
 
@@ -10,7 +10,12 @@ pub const SILENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// What to do about the domain at the time `now_ms`. Commands stand in backquotes.
 #[must_use]
-pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -> String {
+pub fn step(
+    status: &DomainStatus,
+    release: Option<&ReleaseView>,
+    mover: Option<&MoverView>,
+    now_ms: u64,
+) -> String {
     let name = &status.name;
     if status.paused.is_some() {
         // Retried before the release goes on, they keep their place in the order.
@@ -27,7 +32,7 @@ pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -
         Phase::Hold if status.ledger.accepted.count == 0 => {
             "let its MX point here; nothing has arrived yet".into()
         }
-        Phase::Hold => format!("`relay release {name}` when the new server is ready"),
+        Phase::Hold => holding(name, mover),
         Phase::Release => releasing(status, release),
         // What arrived cannot be passed on.
         Phase::Forward
@@ -36,6 +41,23 @@ pub fn step(status: &DomainStatus, release: Option<&ReleaseView>, now_ms: u64) -
             releasing(status, release)
         }
         Phase::Forward => forwarding(status, now_ms),
+    }
+}
+
+/// Mail is held: the mailboxes come first, where a mover copies them.
+fn holding(name: &str, mover: Option<&MoverView>) -> String {
+    let release = format!("`relay release {name}`");
+    match mover {
+        None => format!("{release} when the new server is ready"),
+        Some(mover) if mover.converged_ms.is_some() => {
+            format!("{release}: all mailboxes are copied")
+        }
+        Some(mover) if mover.accounts.failed > 0 => format!(
+            "settle {} failed of {} accounts, then {release}",
+            mover.accounts.failed, mover.accounts.total
+        ),
+        Some(mover) if mover.at_work => format!("mover converges, then {release}"),
+        Some(_) => format!("`relay move --until-converged`, then {release}"),
     }
 }
 
@@ -84,12 +106,12 @@ mod tests {
         let mut status = fixture::domain("corp.example", Phase::Release);
         status.paused = Some("10 refusals in a row".into());
         assert_eq!(
-            step(&status, None, 0),
+            step(&status, None, None, 0),
             "settle what paused it, then `relay resume corp.example`"
         );
         status.ledger.parked = fixture::tally(10);
         assert_eq!(
-            step(&status, None, 0),
+            step(&status, None, None, 0),
             "settle what paused it, `relay retry` what of the 10 parked was refused by mistake \
              (`relay list --domain corp.example --state parked`), then `relay resume corp.example`"
         );
@@ -99,20 +121,45 @@ mod tests {
     fn a_blocked_release_says_why() {
         let mut status = fixture::domain("corp.example", Phase::Release);
         status.ledger.waiting = fixture::tally(12);
-        assert_eq!(step(&status, None, 0), "12 to go, then forward by itself");
+        assert_eq!(
+            step(&status, None, None, 0),
+            "12 to go, then forward by itself"
+        );
         let blocked = ReleaseView {
             blocked: Some("connection refused".into()),
             ..ReleaseView::default()
         };
         assert_eq!(
-            step(&status, Some(&blocked), 0),
+            step(&status, Some(&blocked), None, 0),
             "12 to go, waiting: connection refused"
         );
         status.phase = Phase::Forward;
         assert_eq!(
-            step(&status, Some(&blocked), 0),
+            step(&status, Some(&blocked), None, 0),
             "12 to go, waiting: connection refused"
         );
+    }
+
+    #[test]
+    fn a_hold_waits_for_the_mover_where_there_is_one() {
+        let mut status = fixture::domain("corp.example", Phase::Hold);
+        status.ledger.accepted = fixture::tally(1);
+        let mut mover = MoverView {
+            at_work: true,
+            ..MoverView::default()
+        };
+        let say = |mover: &MoverView| step(&status, None, Some(mover), 0);
+        assert_eq!(
+            say(&mover),
+            "mover converges, then `relay release corp.example`"
+        );
+        mover.at_work = false;
+        assert!(say(&mover).starts_with("`relay move --until-converged`, then"));
+        mover.accounts.failed = 1;
+        mover.accounts.total = 2;
+        assert!(say(&mover).starts_with("settle 1 failed of 2 accounts"));
+        mover.converged_ms = Some(1);
+        assert!(say(&mover).starts_with("`relay release corp.example`: all"));
     }
 
     #[test]
@@ -120,13 +167,13 @@ mod tests {
         let mut status = fixture::domain("corp.example", Phase::Forward);
         status.phase_since_ms = 1_000;
         status.last_arrival_ms = 5_000;
-        let safe = |now_ms| step(&status, None, now_ms).ends_with("days: safe to switch off");
+        let safe = |now_ms| step(&status, None, None, now_ms).ends_with("days: safe to switch off");
         assert!(!safe(5_000 + SILENCE_MS - 1));
         assert!(safe(5_000 + SILENCE_MS));
         let mut parked = status.clone();
         parked.ledger.parked = fixture::tally(2);
         assert_eq!(
-            step(&parked, None, u64::MAX),
+            step(&parked, None, None, u64::MAX),
             "decide on 2 parked: `relay list --domain corp.example --state parked`"
         );
     }

@@ -2,9 +2,10 @@
 
 use super::{
     api,
+    facts::Facts,
     socket::{self, Socket, SocketError},
     speed::{SAMPLE_EVERY, Speeds},
-    view::{ReleaseView, StatusView},
+    view::{MovedView, ReleaseView, StatusView},
 };
 use crate::spool::{Spool, SpoolError};
 use std::{
@@ -29,6 +30,8 @@ pub struct Api {
     pub(super) speeds: Arc<Speeds>,
     /// In whose name reports are made; nothing when they could not leave.
     pub(super) reporter: Option<Arc<str>>,
+    /// What the mover and the guided cutover have written down.
+    pub(super) facts: Arc<Facts>,
 }
 
 impl Api {
@@ -39,7 +42,15 @@ impl Api {
             live,
             speeds: Arc::default(),
             reporter: None,
+            facts: Arc::default(),
         }
+    }
+
+    /// The same that knows what stands in the files below the spool's path.
+    #[must_use]
+    pub fn with_facts(mut self, spool: &Path) -> Self {
+        self.facts = Arc::new(Facts::new(spool));
+        self
     }
 
     /// The same that can bounce: reports are made in the name of this host, and leave.
@@ -52,6 +63,12 @@ impl Api {
     /// The calls by their paths, all below `/v1`. Whoever serves them says who may call.
     pub fn router(&self) -> axum::Router {
         api::router(self.clone())
+    }
+
+    /// What `GET /v1/mover` answers.
+    #[must_use]
+    pub fn moved(&self) -> Option<MovedView> {
+        self.facts.now().moved
     }
 
     /// What `GET /v1/status` answers.

@@ -21,12 +21,24 @@
 //! | `relay_commit_batch_messages` | | messages that shared a commit |
 //! | `relay_spool_free_bytes` | | free space of the spool's file system |
 //! | `relay_spool_refusing` | | 1 while no mail is taken |
+//! | `relay_move_messages_total` | account, state | the source's messages: copied, pending; refused and altered by the target |
+//! | `relay_move_bytes_total` | | bytes of the copied ones |
+//! | `relay_move_accounts` | state | accounts: converged, copied, copying, waiting, paused, failed |
+//! | `relay_move_rate` | | messages copied a second, over the last seconds |
+//! | `relay_move_passes_total` | | passes begun |
+//! | `relay_move_at_work` | | 1 while a mover is at work |
+//! | `relay_move_converged` | | 1 when nothing new is left to copy |
+//! | `relay_move_age_seconds` | | since the mover last said how it stands |
 //!
-//! All but `relay_queue_*`, `relay_phase`, `relay_paused` and `relay_resent_total` begin
-//! anew with the daemon.
+//! All but `relay_queue_*`, `relay_phase`, `relay_paused`, `relay_resent_total` and
+//! `relay_move_*` begin anew with the daemon. `relay_move_*` is absent where no mover has run,
+//! names the first 1,000 accounts, and may go back: what a pass finds at the source can be less
+//! than before. `conf/grafana.json` is a dashboard of these figures.
+
+mod mover;
 
 use crate::{
-    control::view::{DomainView, StatusView},
+    control::view::{DomainView, MovedView, StatusView},
     receive::{Counters, Reason},
     release,
     spool::{Phase, Spool, State},
@@ -78,7 +90,7 @@ struct OfReason {
 
 /// All figures of this moment.
 #[must_use]
-pub fn render(sources: &Sources, status: &StatusView) -> String {
+pub fn render(sources: &Sources, status: &StatusView, moved: Option<&MovedView>) -> String {
     let mut registry = Registry::with_prefix("relay");
     let domains = Domains::register(&mut registry);
     for domain in &status.domains {
@@ -87,6 +99,7 @@ pub fn render(sources: &Sources, status: &StatusView) -> String {
     receiver(&mut registry, &sources.receiver);
     spool(&mut registry, sources, status);
     sources.release.register(&mut registry);
+    mover::register(&mut registry, moved, status.now_ms);
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = text::encode(&mut out, &registry);

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `/` | logged in | the page; without a login it leads to `/login` |
 //! | `/live` | logged in | server-sent events: `status` with what `GET /v1/status` says, when it changes |
-//! | `/history` | logged in | the counters of the last hour, for the plots |
+//! | `/history` | logged in | the counters of the last hour, of the domains and of the mover, for the plots |
 //! | `/v1/...` | logged in | the calls of the [control socket](crate::control) |
 //! | `/metrics` | anybody | Prometheus; the [names](metrics) are fixed |
 //! | `/healthz` | anybody | 200 while the process answers |

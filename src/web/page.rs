@@ -3,7 +3,7 @@
 use super::access::Session;
 use axum::{
     Extension,
-    extract::Request,
+    extract::{Path, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
@@ -11,9 +11,24 @@ use axum::{
 
 const INDEX: &str = include_str!("assets/index.html");
 const LOGIN: &str = include_str!("assets/login.html");
-const STYLE: &str = include_str!("assets/style.css");
-const ICON: &str = include_str!("assets/icon.svg");
-const SCRIPT: &str = include_str!("assets/page.js");
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// What the pages are made of: name, type, content.
+const ASSETS: &[(&str, &str, &str)] = &[
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_str!("assets/style.css"),
+    ),
+    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("common.js", SCRIPT, include_str!("assets/common.js")),
+    ("cutover.js", SCRIPT, include_str!("assets/cutover.js")),
+    ("domains.js", SCRIPT, include_str!("assets/domains.js")),
+    ("mailboxes.js", SCRIPT, include_str!("assets/mailboxes.js")),
+    ("page.js", SCRIPT, include_str!("assets/page.js")),
+    ("plot.js", SCRIPT, include_str!("assets/plot.js")),
+    ("queue.js", SCRIPT, include_str!("assets/queue.js")),
+];
 
 /// Everything from here, nothing from elsewhere, nobody around it; on every answer.
 const HEADERS: &[(HeaderName, &str)] = &[
@@ -40,17 +55,12 @@ pub fn login(status: StatusCode, problem: &'static str) -> Response {
     (status, Html(LOGIN.replace("{{problem}}", problem))).into_response()
 }
 
-pub async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
-}
-
-pub async fn icon() -> Response {
-    ([(header::CONTENT_TYPE, "image/svg+xml")], ICON).into_response()
-}
-
-pub async fn script() -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
-    (kind, SCRIPT).into_response()
+/// A file of the pages; it tells nothing that is not public.
+pub async fn asset(Path(name): Path<String>) -> Response {
+    match ASSETS.iter().find(|(known, _, _)| *known == name) {
+        Some((_, kind, content)) => ([(header::CONTENT_TYPE, *kind)], *content).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// Adds the headers.

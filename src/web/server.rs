@@ -3,7 +3,7 @@
 use super::{
     access::{Access, TokenError},
     guard,
-    history::{History, SAMPLE_EVERY_S},
+    history::{History, SAMPLE_EVERY_S, Samples},
     live, login,
     metrics::{self, Sources},
     page,
@@ -18,14 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use std::{
-    collections::{HashMap, VecDeque},
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -168,9 +161,7 @@ fn router(shared: Shared) -> Router {
     let open = Router::new()
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
-        .route("/assets/style.css", get(page::style))
-        .route("/assets/icon.svg", get(page::icon))
-        .route("/assets/page.js", get(page::script))
+        .route("/assets/{name}", get(page::asset))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready));
@@ -183,9 +174,7 @@ fn router(shared: Shared) -> Router {
         .layer(middleware::from_fn(page::protect))
 }
 
-async fn history(
-    State(shared): State<Shared>,
-) -> Json<HashMap<String, VecDeque<super::history::Sample>>> {
+async fn history(State(shared): State<Shared>) -> Json<Samples> {
     Json(shared.history.all())
 }
 
@@ -193,7 +182,9 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     match shared.api.status().await {
         Ok(status) => {
             let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
-            (kind, metrics::render(&shared.sources, &status)).into_response()
+            let moved = shared.api.moved();
+            let text = metrics::render(&shared.sources, &status, moved.as_ref());
+            (kind, text).into_response()
         }
         Err(error) => unready(&error),
     }
@@ -222,8 +213,8 @@ async fn sample(shared: Shared) {
     loop {
         every.tick().await;
         let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-        shared
-            .history
-            .sample(&shared.sources.spool.domains(), now_ms);
+        let domains = shared.sources.spool.domains();
+        let moved = shared.api.moved();
+        shared.history.sample(&domains, moved.as_ref(), now_ms);
     }
 }

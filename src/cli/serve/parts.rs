@@ -40,7 +40,7 @@ impl Parts {
         let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
-        let mut api = Api::new(spool.clone(), live);
+        let mut api = Api::new(spool.clone(), live).with_facts(&config.spool.path);
         if config.bounce.is_some() {
             api = api.with_reporter(&config.hostname);
         }

@@ -7,9 +7,13 @@
 mod event;
 mod fsck;
 mod message;
+mod mover;
+mod rail;
 mod status;
 
 pub use event::{DomainEventView, EventView};
 pub use fsck::{FsckDomainView, FsckView, RepairView};
 pub use message::{MessageView, NULL_SENDER, RecipientView};
+pub use mover::{AccountsView, MovedView, MoverView, TroubledView, Whose};
+pub use rail::{Mark, RailView};
 pub use status::{DomainView, Live, ReleaseView, Speed, StatesView, StatusView};

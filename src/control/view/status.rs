@@ -1,7 +1,9 @@
 //! `GET /v1/status`: every domain with its phase, its account and its next step.
 
+use super::{MoverView, RailView};
 use crate::{
     control::next,
+    ledger::Cutover,
     spool::{DomainStatus, Phase, State, Tally},
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,9 @@ pub struct StatusView {
     /// all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusing: Option<String>,
+    /// The guided cutover, its steps with their times; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutover: Option<Cutover>,
     /// The configured domains, by name.
     pub domains: Vec<DomainView>,
 }
@@ -63,6 +68,12 @@ pub struct DomainView {
     /// What the release is doing now; absent while nothing is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseView>,
+    /// How the copying of its mailboxes stands; absent where no mover has run for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mover: Option<MoverView>,
+    /// How far its move is, step by step.
+    #[serde(default)]
+    pub rail: Vec<RailView>,
     /// What an operator should do next, in words.
     pub next: String,
 }
@@ -122,6 +133,10 @@ pub struct Live {
     pub release: Option<ReleaseView>,
     /// How fast it moves.
     pub speed: Option<Speed>,
+    /// How the copying of its mailboxes stands.
+    pub mover: Option<MoverView>,
+    /// How far its move is.
+    pub rail: Vec<RailView>,
 }
 
 /// How fast a domain moves, measured over the last minute.
@@ -180,6 +195,8 @@ impl DomainView {
             oldest_ms,
             release,
             speed,
+            mover,
+            rail,
         } = live;
         Self {
             name: status.name.clone(),
@@ -197,8 +214,10 @@ impl DomainView {
             oldest_ms,
             arrivals_per_min: speed.map(|speed| speed.arrivals_per_min),
             finished_per_s: speed.map(|speed| speed.finished_per_s),
-            next: next::step(status, release.as_ref(), now_ms),
+            next: next::step(status, release.as_ref(), mover.as_ref(), now_ms),
             release,
+            mover,
+            rail,
         }
     }
 }
@@ -241,7 +260,14 @@ mod tests {
             1,
         );
         let json = serde_json::to_value(&view).unwrap();
-        for absent in ["paused", "to", "last_arrival_ms", "oldest_ms", "release"] {
+        for absent in [
+            "paused",
+            "to",
+            "last_arrival_ms",
+            "oldest_ms",
+            "release",
+            "mover",
+        ] {
             assert!(json.get(absent).is_none(), "{absent}");
         }
         assert_eq!(json["phase"], "hold");

@@ -1,0 +1,129 @@
+//! What other processes have written down below the spool's path: the mover, the guided
+//! cutover. Read when it has changed, so that a look every second costs a `stat`.
+
+use super::view::MovedView;
+use crate::{
+    config::Stamp,
+    ledger::{Cutover, Moved},
+};
+use rustix::process::{Pid, test_kill_process};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Reads the files, and remembers what stood in them.
+#[derive(Debug, Default)]
+pub struct Facts {
+    spool: PathBuf,
+    moved: Cached<Moved>,
+    cutover: Cached<Cutover>,
+}
+
+/// What was known at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// How the mover stands; nothing where none has ever run.
+    pub moved: Option<MovedView>,
+    /// How the guided cutover stands; nothing where there is none.
+    pub cutover: Option<Arc<Cutover>>,
+}
+
+/// What stood in a file when it last changed. What cannot be read counts as absent, and is
+/// said once.
+#[derive(Debug)]
+struct Cached<T>(Mutex<(Option<Stamp>, Option<Arc<T>>)>);
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self(Mutex::new((None, None)))
+    }
+}
+
+impl Facts {
+    /// Of the spool at this path.
+    #[must_use]
+    pub fn new(spool: &Path) -> Self {
+        Self {
+            spool: spool.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn now(&self) -> Known {
+        let spool = &self.spool;
+        let moved = self.moved.get(&Moved::path(spool), || Moved::read(spool));
+        Known {
+            moved: moved.map(|moved| MovedView {
+                at_work: moved.running && is_alive(moved.pid),
+                moved,
+            }),
+            cutover: self
+                .cutover
+                .get(&Cutover::path(spool), || Cutover::read(spool)),
+        }
+    }
+}
+
+impl<T> Cached<T> {
+    fn get(&self, file: &Path, read: impl FnOnce() -> io::Result<Option<T>>) -> Option<Arc<T>> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken before the reading: what changes meanwhile is read at the next look.
+        let stamp = Stamp::of(file).ok();
+        if slot.0 != stamp {
+            let value = read().unwrap_or_else(|error| {
+                tracing::warn!("{file:?} cannot be read: {error}");
+                None
+            });
+            *slot = (stamp, value.map(Arc::new));
+        }
+        slot.1.clone()
+    }
+}
+
+/// Whether a process of this number is there; a killed one has not said its farewell.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // One that is another user's is there too.
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Durability;
+
+    #[test]
+    fn a_file_is_read_again_when_it_has_changed() {
+        let spool = tempfile::tempdir().unwrap();
+        std::fs::create_dir(spool.path().join("mover")).unwrap();
+        let facts = Facts::new(spool.path());
+        assert!(facts.now().moved.is_none());
+        let write = |passes, pid| {
+            let moved = Moved {
+                pid,
+                running: true,
+                passes,
+                ..Moved::default()
+            };
+            moved.write(spool.path(), Durability::Renamed).unwrap();
+        };
+        write(1, std::process::id());
+        let first = facts.now().moved.unwrap();
+        assert_eq!((first.moved.passes, first.at_work), (1, true));
+        // No process has this number: the kernel's largest is 2^22.
+        write(2, 1 << 30);
+        let second = facts.now().moved.unwrap();
+        assert_eq!((second.moved.passes, second.at_work), (2, false));
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_ours_counts_as_absent() {
+        let spool = tempfile::tempdir().unwrap();
+        std::fs::write(Cutover::path(spool.path()), "[").unwrap();
+        assert!(Facts::new(spool.path()).now().cutover.is_none());
+    }
+}

@@ -1,0 +1,179 @@
+//! How far a domain's move is, step by step, from what is known and from nothing else.
+
+use super::{
+    facts::Known,
+    view::{Mark, MoverView, RailView},
+};
+use crate::{
+    ledger::cutover::{Step, StepState},
+    mail::REPORTS_DOMAIN,
+    spool::{DomainStatus, Phase},
+};
+
+/// The rail of a domain. That of reports has none: it moves nowhere.
+#[must_use]
+pub fn rail(status: &DomainStatus, mover: Option<&MoverView>, known: &Known) -> Vec<RailView> {
+    if status.name == REPORTS_DOMAIN {
+        return Vec::new();
+    }
+    vec![
+        guided("checked", &status.name, Step::Check, known),
+        mx(status, known),
+        holding(status),
+        synced(mover),
+        released(status),
+        guided("verified", &status.name, Step::Verify, known),
+    ]
+}
+
+fn step(name: &str, mark: Mark) -> RailView {
+    RailView {
+        step: name.into(),
+        mark,
+        since_ms: None,
+        detail: None,
+    }
+}
+
+/// What the guided cutover knows of a step.
+fn guided(name: &str, domain: &str, which: Step, known: &Known) -> RailView {
+    let cutover = known.cutover.as_ref().filter(|one| one.concerns(domain));
+    let Some(record) = cutover.and_then(|cutover| cutover.step(which)) else {
+        return step(name, Mark::Ahead);
+    };
+    RailView {
+        since_ms: record.ended_ms.or(record.began_ms),
+        detail: record.note.clone(),
+        ..step(
+            name,
+            match record.state {
+                StepState::Done => Mark::Done,
+                StepState::Underway => Mark::Now,
+                StepState::Ahead => Mark::Ahead,
+                StepState::Skipped => Mark::None,
+            },
+        )
+    }
+}
+
+/// The DNS says so to the guided cutover; without one, mail that arrives does.
+fn mx(status: &DomainStatus, known: &Known) -> RailView {
+    let guided = guided("MX moved", &status.name, Step::Mx, known);
+    match guided.mark {
+        Mark::Ahead | Mark::None if status.last_arrival_ms > 0 => RailView {
+            detail: Some("mail arrives here".into()),
+            ..step("MX moved", Mark::Done)
+        },
+        _ => guided,
+    }
+}
+
+fn holding(status: &DomainStatus) -> RailView {
+    let mark = match status.phase {
+        Phase::Hold => Mark::Now,
+        Phase::Release | Phase::Forward => Mark::Done,
+    };
+    RailView {
+        since_ms: (status.phase == Phase::Hold).then_some(status.phase_since_ms),
+        ..step("holding", mark)
+    }
+}
+
+fn synced(mover: Option<&MoverView>) -> RailView {
+    let Some(mover) = mover else {
+        return RailView {
+            detail: Some("no mover has run".into()),
+            ..step("synced", Mark::None)
+        };
+    };
+    let accounts = &mover.accounts;
+    let mark = match mover.converged_ms {
+        Some(_) => Mark::Done,
+        None if accounts.failed > 0 => Mark::Wrong,
+        None => Mark::Ahead,
+    };
+    RailView {
+        since_ms: mover.converged_ms,
+        detail: Some(format!(
+            "{} of {} accounts converged",
+            accounts.converged, accounts.total
+        )),
+        ..step("synced", mark)
+    }
+}
+
+fn released(status: &DomainStatus) -> RailView {
+    let (mark, since_ms) = match status.phase {
+        Phase::Hold => (Mark::Ahead, None),
+        Phase::Release if status.paused.is_some() => (Mark::Wrong, None),
+        Phase::Release => (Mark::Now, Some(status.phase_since_ms)),
+        Phase::Forward => (Mark::Done, Some(status.phase_since_ms)),
+    };
+    let parked = status.ledger.parked.count;
+    RailView {
+        since_ms,
+        detail: (parked > 0).then(|| format!("{parked} parked")),
+        ..step("released", mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{fixture, view::AccountsView},
+        ledger::Cutover,
+    };
+    use std::sync::Arc;
+
+    fn marks(status: &DomainStatus, mover: Option<&MoverView>, known: &Known) -> String {
+        let rail = rail(status, mover, known);
+        rail.iter().map(|step| step.mark.sign()).collect()
+    }
+
+    #[test]
+    fn a_domain_without_guide_and_mover_goes_by_its_mail_and_phase() {
+        let mut status = fixture::domain("corp.example", Phase::Hold);
+        let known = Known::default();
+        assert_eq!(marks(&status, None, &known), "  >-  ");
+        status.last_arrival_ms = 5;
+        assert_eq!(marks(&status, None, &known), " x>-  ");
+        status.phase = Phase::Release;
+        assert_eq!(marks(&status, None, &known), " xx-> ");
+        status.paused = Some("10 refusals in a row".into());
+        assert_eq!(marks(&status, None, &known), " xx-! ");
+        status.paused = None;
+        status.phase = Phase::Forward;
+        assert_eq!(marks(&status, None, &known), " xx-x ");
+    }
+
+    #[test]
+    fn the_guide_and_the_mover_say_what_they_know() {
+        let mut status = fixture::domain("corp.example", Phase::Hold);
+        let mut cutover = Cutover::new(vec!["corp.example".into()], 0);
+        cutover.finish(Step::Check, Some("2 warnings".into()), 1);
+        cutover.begin(Step::Mx, 2);
+        let known = |cutover: &Cutover| Known {
+            cutover: Some(Arc::new(cutover.clone())),
+            ..Known::default()
+        };
+        let mut mover = MoverView {
+            accounts: AccountsView {
+                total: 2,
+                failed: 1,
+                converged: 1,
+                ..AccountsView::default()
+            },
+            ..MoverView::default()
+        };
+        // The DNS is being watched: mail that arrives early does not decide.
+        status.last_arrival_ms = 5;
+        assert_eq!(marks(&status, Some(&mover), &known(&cutover)), "x>>!  ");
+        cutover.finish(Step::Mx, None, 3);
+        mover.converged_ms = Some(7);
+        assert_eq!(marks(&status, Some(&mover), &known(&cutover)), "xx>x  ");
+        status.name = "other.example".into();
+        status.last_arrival_ms = 0;
+        assert_eq!(marks(&status, Some(&mover), &known(&cutover)), "  >x  ");
+    }
+}
