@@ -3,6 +3,8 @@
 
     peers.py postfix --dir D [--hold] [--mailbox ADDRESS ...]
     peers.py dovecot --dir D
+    peers.py cyrus   --dir D
+    peers.py courier --dir D
     peers.py exim    --dir D [--tls] [--mailbox ADDRESS ...]
     peers.py opensmtpd --dir D [--mailbox ADDRESS ...]
     peers.py sink    --dir D [--port P] [-- smtp-sink's own options]
@@ -116,6 +118,12 @@ def unpacked(name):
     if not root.is_dir():
         sys.exit(f"{root} is missing: run `.ci/install peers`")
     return root
+
+
+def library_path(root):
+    """Where the libraries of what was unpacked there are."""
+    return ":".join(f"{root}/{place}" for place in
+                    ("usr/lib", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
 
 
 def write_lines(path, lines):
@@ -422,6 +430,8 @@ def stop(process, group=False):
 
 def main():
     # They use this module's functions.
+    from courier import courier
+    from cyrus import cyrus
     from exim import exim
     from opensmtpd import opensmtpd
 
@@ -431,7 +441,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for run in (postfix, dovecot, exim, opensmtpd, sink):
+    for run in (postfix, dovecot, cyrus, courier, exim, opensmtpd, sink):
         kind = kinds.add_parser(run.__name__, help=run.__doc__)
         kind.set_defaults(run=run)
         kind.add_argument("--dir", type=Path, required=True)
@@ -448,7 +458,7 @@ def main():
             kind.add_argument("--unpacked", type=Path, help=argparse.SUPPRESS)
         if run is sink:
             kind.add_argument("options", nargs="*")
-        if run is dovecot:
+        if run in (dovecot, cyrus):
             kind.add_argument("--separator", default="/")
             kind.add_argument("--prefix", default="")
             kind.add_argument("--more", default="", help="lines of configuration, with \\n between")
