@@ -3,6 +3,7 @@
 
 mod support;
 
+use relay::ledger::{AccountState, Moved};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -211,6 +212,35 @@ fn all_is_as_it_was_and_the_source_is_untouched() {
         assert_eq!(scene.pass()[0]["copied"], 3);
         scene.assert_equal("bob");
     }
+}
+
+/// What gates and the page read, with a mover or without.
+#[test]
+fn the_ledger_tells_how_each_account_stands() {
+    let scene = Scene::new(SLASH, SLASH, &["bob", "eve"]);
+    scene.source.fill("bob", 3, 40);
+    let read = || Moved::read(&scene.directory.path().join("spool")).unwrap();
+    assert_eq!(read(), None);
+    scene.pass();
+    let moved = read().unwrap();
+    assert_eq!((moved.running, moved.passes), (false, 1));
+    assert_eq!((moved.messages.done, moved.messages.total), (40, 40));
+    assert_eq!(moved.bytes.done, moved.bytes.total);
+    // Nothing was new for eve; nobody holds mail here, and the newest message is old.
+    let states: Vec<_> = moved.accounts.iter().map(|one| one.state).collect();
+    assert_eq!(states, [AccountState::Copied, AccountState::Converged]);
+    assert_eq!(moved.converged_ms, None);
+    scene.pass();
+    let moved = read().unwrap();
+    assert_eq!(moved.account("bob").unwrap().state, AccountState::Converged);
+    assert!(moved.converged_ms.is_some(), "{:?}", moved.not_yet);
+    scene.source.add("bob", 1);
+    let output = scene.run(&["--once", "--only", "bob"]);
+    assert_eq!(output.status.code(), Some(0));
+    let moved = read().unwrap();
+    let states: Vec<_> = moved.accounts.iter().map(|one| one.state).collect();
+    assert_eq!(states, [AccountState::Copied, AccountState::Converged]);
+    assert_eq!((moved.passes, moved.converged_ms), (3, None));
 }
 
 #[test]

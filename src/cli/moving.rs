@@ -1,39 +1,34 @@
 //! `relay move`: copies the mailboxes, and shows it until it is done. Needs no daemon. Ending
-//! it at any time loses nothing; the next one goes on where it was.
+//! it at any time loses nothing; the next one goes on where it was. How it stands is in the
+//! ledger's file all the time.
 
 mod account;
+mod hold;
+mod passes;
 pub(super) mod progress;
 
 use super::{Context, Exit, exit::Code, human};
 use crate::{
     config::{Config, Mover as Table},
-    control::view::StatusView,
     imap::Limits,
     mover::{
-        account::{AccountReport, Mover},
+        account::{Mover, now_ms},
         accounts::{self, Account},
-        converge::{NotYet, PassEnd, converged},
+        converge::PassEnd,
         folders::Rules,
         login::{Server, administered},
-        run::{self, Task},
+        publish::Publisher,
+        run::Task,
         state::{NoteKind, State},
     },
-    spool::Phase,
 };
 use clap::Args;
-use progress::Progress;
-use serde::Serialize;
+use passes::Passes;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-
-/// How often progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The shortest time between two passes of `--until-converged`, so that a quiet source is
-/// not asked without end.
-const BETWEEN_PASSES: Duration = Duration::from_secs(10);
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Whose mailboxes, and how long.
 #[derive(Args, Debug)]
@@ -45,27 +40,25 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     only: Vec<String>,
     /// Log in everywhere and say what would be copied; change nothing.
-    #[arg(long, conflicts_with_all = ["once", "until_converged"])]
+    #[arg(long, conflicts_with_all = ["once", "until_converged", "stragglers"])]
     dry_run: bool,
     /// One pass [default].
-    #[arg(long, conflicts_with = "until_converged")]
+    #[arg(long, conflicts_with_all = ["until_converged", "stragglers"])]
     once: bool,
     /// Passes until one finds nothing new, some time after the newest message at the source.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stragglers")]
     until_converged: bool,
+    /// Passes without end, for what still reaches the old server after the release.
+    #[arg(long)]
+    stragglers: bool,
 }
 
-/// With `--json`: the end of a pass.
-#[derive(Serialize)]
-struct PassView {
-    event: &'static str,
-    began_ms: u64,
-    accounts: usize,
-    failures: u64,
-    found_new: u64,
-    converged: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_yet: Option<String>,
+/// When the passes end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Until {
+    Once,
+    Converged,
+    Stopped,
 }
 
 /// # Errors
@@ -77,9 +70,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         let text = "the configuration has no [mover]: `relay move` needs its source and target";
         return Err(Exit::new(Code::Config, text).into());
     };
-    let accounts = chosen(table, arguments.accounts.as_deref(), &arguments.only)?;
+    let all = all_accounts(table, arguments.accounts.as_deref())?;
+    let chosen = chosen(&all, &arguments.only)?;
     let mover = Arc::new(prepare(&config, table)?);
-    let tasks: Vec<Task> = accounts.into_iter().map(Task::new).collect();
+    let tasks: Vec<Task> = chosen.into_iter().map(Task::new).collect();
     if arguments.dry_run {
         return preview(context, &mover, &tasks).await;
     }
@@ -87,59 +81,81 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         // A person may have changed what made the target refuse.
         mover.state.retry_refused(task.account.name())?;
     }
-    loop {
-        let began_ms = now_ms();
-        let reports = pass(context, &mover, &tasks, table.parallel).await?;
-        let end = run::pass_end(&reports, began_ms);
-        let verdict = converged(&end, hold_began_ms(context).await, table.settle);
-        for report in &reports {
-            account::show(&context.screen, report)?;
+    let mut publisher = Publisher::start(&config.spool.path, &all, now_ms())?;
+    let passes = Passes {
+        context,
+        mover: &mover,
+        tasks: &tasks,
+        parallel: table.parallel,
+        settle: table.settle,
+        until: arguments.until(),
+    };
+    let outcome = tokio::select! {
+        outcome = passes.run(&mut publisher) => outcome,
+        name = signalled() => {
+            let text = format!("stopped by {}; `relay move` goes on where it stopped", name?);
+            Err(Exit::new(Code::TryAgain, text).into())
         }
-        closing(context, &reports, &end, verdict, arguments.until_converged)?;
-        match verdict {
-            Err(why) if arguments.until_converged => {
-                let wait = match why {
-                    NotYet::Unsettled { wait } => wait.max(BETWEEN_PASSES),
-                    _ => BETWEEN_PASSES,
-                };
-                tokio::time::sleep(wait).await;
-            }
-            _ => return finish(context, &mover, &tasks, &end),
+    };
+    publisher.stop(now_ms())?;
+    finish(context, &mover, &tasks, &outcome?)
+}
+
+impl Arguments {
+    fn until(&self) -> Until {
+        match (self.until_converged, self.stragglers) {
+            (true, _) => Until::Converged,
+            (_, true) => Until::Stopped,
+            _ => Until::Once,
         }
     }
 }
 
-/// The accounts of the file, or only those that are named, by their name at either side.
+/// A person or the system wants it to end.
+async fn signalled() -> std::io::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    })
+}
+
+/// All that the file names.
 ///
 /// # Errors
-/// A wrong file, no such account, none at all.
-pub(super) fn chosen(
-    table: &Table,
-    file: Option<&Path>,
-    only: &[String],
-) -> anyhow::Result<Vec<Account>> {
+/// A wrong file, or an empty one.
+pub(super) fn all_accounts(table: &Table, file: Option<&Path>) -> anyhow::Result<Vec<Account>> {
     let file = file.unwrap_or(&table.accounts);
     let admin = administered(&table.source, &table.target);
-    let mut accounts = accounts::load(file, admin)?;
-    let named = |account: &Account, name: &str| {
-        [&account.source.user, &account.target.user]
-            .iter()
-            .any(|user| user.eq_ignore_ascii_case(name))
-    };
-    if let Some(unknown) =
-        (only.iter()).find(|name| !accounts.iter().any(|account| named(account, name)))
-    {
-        let text = format!("{}: no account {unknown}", file.display());
-        return Err(Exit::new(Code::Data, text).into());
-    }
-    if !only.is_empty() {
-        accounts.retain(|account| only.iter().any(|name| named(account, name)));
-    }
+    let accounts = accounts::load(file, admin)?;
     if accounts.is_empty() {
         let text = format!("{}: no accounts", file.display());
         return Err(Exit::new(Code::Data, text).into());
     }
     Ok(accounts)
+}
+
+/// Those of `--only`, by their name at either side, or all.
+///
+/// # Errors
+/// No such account.
+pub(super) fn chosen(all: &[Account], only: &[String]) -> anyhow::Result<Vec<Account>> {
+    let named = |account: &Account, name: &str| {
+        [&account.source.user, &account.target.user]
+            .iter()
+            .any(|user| user.eq_ignore_ascii_case(name))
+    };
+    let absent = |name: &&String| !all.iter().any(|account| named(account, name));
+    if let Some(unknown) = only.iter().find(absent) {
+        let text = format!("--only {unknown}: the accounts file has no such account");
+        return Err(Exit::new(Code::Data, text).into());
+    }
+    let wanted = |account: &&Account| only.iter().any(|name| named(account, name));
+    Ok(match only {
+        [] => all.to_vec(),
+        _ => all.iter().filter(wanted).cloned().collect(),
+    })
 }
 
 fn prepare(config: &Config, table: &Table) -> anyhow::Result<Mover> {
@@ -174,67 +190,6 @@ async fn preview(context: &Context, mover: &Mover, tasks: &[Task]) -> anyhow::Re
     Err(Exit::new(Code::TryAgain, text).into())
 }
 
-async fn pass(
-    context: &Context,
-    mover: &Arc<Mover>,
-    tasks: &[Task],
-    parallel: usize,
-) -> anyhow::Result<Vec<AccountReport>> {
-    let mut progress = Progress::new();
-    let work = run::pass(mover, tasks, parallel);
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            reports = &mut work => {
-                progress.clear();
-                return Ok(reports);
-            }
-            () = tokio::time::sleep(LOOK_EVERY) => progress.show(&context.screen, tasks)?,
-        }
-    }
-}
-
-/// Since when every held domain is held. Without a daemon nobody holds mail, so that the
-/// pass alone decides.
-async fn hold_began_ms(context: &Context) -> Option<u64> {
-    let client = context.daemon().await.ok()?;
-    let status: StatusView = client.get("/v1/status").await.ok()?;
-    let held = status
-        .domains
-        .iter()
-        .filter(|domain| domain.phase == Phase::Hold);
-    held.map(|domain| domain.phase_since_ms).max()
-}
-
-fn closing(
-    context: &Context,
-    reports: &[AccountReport],
-    end: &PassEnd,
-    verdict: Result<(), NotYet>,
-    goes_on: bool,
-) -> anyhow::Result<()> {
-    if context.screen.json {
-        return context.screen.json(&PassView {
-            event: "pass",
-            began_ms: end.began_ms,
-            accounts: reports.len(),
-            failures: end.failures,
-            found_new: end.found_new,
-            converged: verdict.is_ok(),
-            not_yet: verdict.err().map(|why| why.to_string()),
-        });
-    }
-    for line in account::table(reports) {
-        context.screen.line(&line)?;
-    }
-    context.screen.line(&match verdict {
-        Ok(()) => "converged: nothing new was left to copy".to_owned(),
-        Err(why) if goes_on => format!("not converged: {why}; going on"),
-        Err(why) => format!("not converged: {why}"),
-    })?;
-    Ok(())
-}
-
 /// Names each message that did not go, or is another one there, and gives the exit code.
 fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> anyhow::Result<()> {
     let mut refused = 0;
@@ -262,14 +217,6 @@ fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> an
     Ok(())
 }
 
-/// The clock, in milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// A folder of the state for people.
 fn folder_shown(raw: &[u8]) -> String {
     human::printable(&crate::imap::Name::from_raw(raw).to_string())
@@ -288,12 +235,14 @@ mod tests {
             "source_user,source_password,target_user,target_password\na,1,x,1\nb,1,y,1\n",
         )
         .unwrap();
-        let text = "[[domain]]\nname = \"a.example\"\ndestination = { host = \"b.example\" }\n\
-                    [mover]\nsource = { host = \"o.example\" }\ntarget = { host = \"n.example\" }\n";
-        let config = Config::parse(text, Path::new("relay.toml")).unwrap();
+        let both = accounts::Administered {
+            source: false,
+            target: false,
+        };
+        let all = accounts::load(&file, both).unwrap();
         let of = |only: &[&str]| {
             let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
-            let accounts = chosen(config.mover.as_ref().unwrap(), Some(&file), &only);
+            let accounts = chosen(&all, &only);
             accounts.map(|all| {
                 all.iter()
                     .map(|one| one.name().to_owned())

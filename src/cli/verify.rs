@@ -7,7 +7,7 @@ use super::{
     Context, Exit,
     exit::Code,
     human,
-    moving::{chosen, now_ms, progress::Progress},
+    moving::{all_accounts, chosen, progress::Progress},
     source::Source,
 };
 use crate::{
@@ -19,7 +19,9 @@ use crate::{
         verified::{Counts, Exception, SourceReach, VerifiedMailbox},
     },
     mail::QueueId,
-    mover::{accounts::Account, folders::Rules, login::Server, run::Task, state::State},
+    mover::{
+        account::now_ms, accounts::Account, folders::Rules, login::Server, run::Task, state::State,
+    },
     verify::{
         account::Verifier,
         facts::{Facts, Gauge},
@@ -110,7 +112,8 @@ pub async fn verify(context: &Context, arguments: &Arguments) -> anyhow::Result<
         let text = "the configuration has no [mover]: `relay verify` needs its target";
         return Err(Exit::new(Code::Config, text).into());
     };
-    let mut accounts = chosen(table, arguments.accounts.as_deref(), &arguments.only)?;
+    let all = all_accounts(table, arguments.accounts.as_deref())?;
+    let mut accounts = chosen(&all, &arguments.only)?;
     accounts.retain(|account| is_of(account, &arguments.domains));
     let source = Arc::new(Source::open(context).await?);
     let spooled = spooled(&source, &accounts, arguments).await?;

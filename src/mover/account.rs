@@ -12,14 +12,18 @@ use super::{
     folders::{NotCopied, Pair, Rules, Side, no_namespaces, pairs},
     login::Server,
     mapping::{Names, Note},
-    meter::{Doing, Meter},
+    meter::{Doing, Extent, Gauge, Meter},
     pass::{self, Job},
     source::ImapSource,
-    state::{At, State, StateError},
+    state::{At, NoteKind, State, StateError},
     target::{ImapTarget, failure},
 };
 use crate::imap::{self, Code, Error, Limits, Session};
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Troubles in a row without progress, after which an account waits for the next pass.
 const TROUBLES_MAX: u32 = 6;
@@ -63,9 +67,26 @@ pub struct AccountReport {
     /// Folders that have another name at the target.
     pub renamed: Vec<(String, String)>,
     /// Why the account was not gone through to its end.
-    pub stopped: Option<String>,
+    pub stopped: Option<Stopped>,
+    /// When it was begun, in milliseconds since 1970.
+    pub began_ms: u64,
     /// The latest INTERNALDATE at the source that is known, in seconds since 1970.
     pub newest_s: Option<i64>,
+    /// Messages that the target does not take, in all passes.
+    pub refused: u64,
+    /// Messages that are another one at the target, in all passes.
+    pub altered: u64,
+}
+
+/// Why an account was not gone through to its end.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Stopped {
+    /// It cannot go on for now: over quota, throttled.
+    #[error("{0}")]
+    Paused(String),
+    /// Something failed.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl AccountReport {
@@ -75,23 +96,31 @@ impl AccountReport {
         self.failed.len() as u64 + u64::from(self.stopped.is_some())
     }
 
-    /// Messages that the source has in these folders.
-    pub(super) fn messages_of(pairs: &[Pair]) -> u64 {
-        pairs.iter().map(messages).sum()
+    /// The first thing that failed, in words.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let stopped = self.stopped.as_ref().map(ToString::to_string);
+        stopped.or_else(|| {
+            let (folder, why) = self.failed.first()?;
+            Some(format!("{folder}: {why}"))
+        })
     }
 }
 
 /// Why it does not go on now.
 pub(super) enum Stop {
     /// Not in this pass.
-    Account(String),
+    Account(Stopped),
     /// After a wait, with new connections.
-    Again { why: String, wait: Option<Duration> },
+    Again {
+        why: Stopped,
+        wait: Option<Duration>,
+    },
 }
 
 impl Stop {
-    /// In words.
-    pub(super) fn why(self) -> String {
+    /// Why.
+    pub(super) fn why(self) -> Stopped {
         match self {
             Self::Account(why) | Self::Again { why, .. } => why,
         }
@@ -100,7 +129,7 @@ impl Stop {
 
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
-        Self::Account(error.to_string())
+        Self::Account(Stopped::Failed(error.to_string()))
     }
 }
 
@@ -108,28 +137,45 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         let why = failure.to_string();
         match failure {
-            Failure::Refused { .. } | Failure::OverQuota { .. } => Self::Account(why),
-            Failure::NotNow { wait, .. } | Failure::Lost { wait, .. } => Self::Again { why, wait },
+            Failure::Refused { .. } => Self::Account(Stopped::Failed(why)),
+            Failure::OverQuota { .. } => Self::Account(Stopped::Paused(why)),
+            Failure::NotNow { wait, .. } => Self::Again {
+                why: Stopped::Paused(why),
+                wait,
+            },
+            Failure::Lost { wait, .. } => Self::Again {
+                why: Stopped::Failed(why),
+                wait,
+            },
         }
     }
 }
 
-/// Which of the two, in words about a failure.
+impl Stopped {
+    /// Which of the two sides it is about.
+    fn at(self, side: &str) -> Self {
+        match self {
+            Self::Paused(why) => Self::Paused(format!("{side}: {why}")),
+            Self::Failed(why) => Self::Failed(format!("{side}: {why}")),
+        }
+    }
+}
+
+/// A failed login at one side.
 fn at(side: &str, error: &Error) -> Stop {
-    let named = |why: String| format!("{side}: {why}");
     if let Error::Login { code, .. } = error {
         let passing = matches!(
             code,
             Some(Code::Unavailable | Code::InUse | Code::Limit | Code::ServerBug)
         );
         if !passing && error.suggested_backoff().is_none() {
-            return Stop::Account(named(error.to_string()));
+            return Stop::Account(Stopped::Failed(error.to_string()).at(side));
         }
     }
     match Stop::from(failure(error)) {
-        Stop::Account(why) => Stop::Account(named(why)),
+        Stop::Account(why) => Stop::Account(why.at(side)),
         Stop::Again { why, wait } => Stop::Again {
-            why: named(why),
+            why: why.at(side),
             wait,
         },
     }
@@ -141,17 +187,15 @@ impl Mover {
         meter.begin();
         let mut report = AccountReport {
             name: account.name().to_owned(),
+            began_ms: now_ms(),
             ..AccountReport::default()
         };
         report.stopped = self.persist(account, meter, &mut report).await.err();
-        if let Err(error) = self.note_newest(account, &mut report) {
-            report.stopped.get_or_insert(error.to_string());
+        if let Err(error) = self.remember(account, &mut report) {
+            let failed = Stopped::Failed(error.to_string());
+            report.stopped.get_or_insert(failed);
         }
-        let failed = report.stopped.clone().or_else(|| {
-            let (folder, why) = report.failed.first()?;
-            Some(format!("{folder}: {why}"))
-        });
-        meter.doing(failed.map_or(Doing::Done, Doing::Failed));
+        meter.doing(report.failure().map_or(Doing::Done, Doing::Failed));
         report
     }
 
@@ -160,7 +204,7 @@ impl Mover {
         account: &Account,
         meter: &Meter,
         report: &mut AccountReport,
-    ) -> Result<(), String> {
+    ) -> Result<(), Stopped> {
         let mut done = HashSet::new();
         let (mut troubles, mut progress) = (0, 0);
         loop {
@@ -178,7 +222,7 @@ impl Mover {
                 return Err(why);
             }
             let backoff = WAIT.saturating_mul(1 << (troubles - 1)).min(WAIT_MAX);
-            meter.doing(Doing::Pausing(why));
+            meter.doing(Doing::Pausing(why.to_string()));
             tokio::time::sleep(wait.unwrap_or_default().max(backoff)).await;
         }
     }
@@ -196,18 +240,19 @@ impl Mover {
         let (pairs, left) = self.list(&mut source, &mut target).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
-        report.messages = AccountReport::messages_of(&pairs);
-        report.folders = pairs.len() as u64;
-        meter.expect(report.messages);
-        let mut passed = 0;
+        let is_done = |pair: &&Pair| done.contains(pair.source.name.raw());
+        let total = extent(pairs.iter());
+        report.messages = total.messages;
+        report.folders = total.folders;
+        meter.expect(total, extent(pairs.iter().filter(is_done)));
         for pair in pairs {
             let key = pair.source.name.raw();
-            meter.set_done(passed);
-            passed += messages(&pair);
             if done.contains(key) {
                 continue;
             }
-            let result = self.folder(account, &pair, &mut source, &mut target, meter, report);
+            let gauge = meter.folder(extent([&pair]));
+            meter.doing(Doing::Copying(pair.source_shown()));
+            let result = self.folder(account, &pair, &mut source, &mut target, &gauge, report);
             match result.await {
                 Ok(()) => {}
                 Err(CopyError::Target(Failure::Refused { reply })) => {
@@ -216,9 +261,9 @@ impl Mover {
                 Err(CopyError::Target(failure)) => return Err(failure.into()),
                 Err(CopyError::State(error)) => return Err(error.into()),
             }
+            gauge.finish();
             done.insert(key.to_vec());
         }
-        meter.set_done(passed);
         // A goodbye that fails takes nothing back.
         let _ = tokio::join!(source.logout(), target.logout());
         Ok(())
@@ -253,10 +298,9 @@ impl Mover {
         pair: &Pair,
         source: &mut Session,
         target: &mut Session,
-        meter: &Meter,
+        gauge: &Gauge<'_>,
         report: &mut AccountReport,
     ) -> Result<(), CopyError> {
-        meter.doing(Doing::Copying(pair.source_shown()));
         make(pair, target).await?;
         let at = At {
             account: account.name(),
@@ -286,19 +330,26 @@ impl Mover {
             &job,
             &mut source,
             &mut target,
-            meter,
+            gauge,
             &mut report.done,
         )
         .await
     }
 
-    fn note_newest(&self, account: &Account, report: &mut AccountReport) -> Result<(), StateError> {
+    /// What all passes together know of an account.
+    fn remember(&self, account: &Account, report: &mut AccountReport) -> Result<(), StateError> {
         let mut record = self.state.account(account.name())?;
         if report.done.newest_s > record.newest_s {
             record.newest_s = report.done.newest_s;
             self.state.put_account(account.name(), &record)?;
         }
         report.newest_s = record.newest_s;
+        for (_, _, note) in self.state.notes(account.name())? {
+            match note.kind {
+                NoteKind::Refused => report.refused += 1,
+                NoteKind::Altered => report.altered += 1,
+            }
+        }
         Ok(())
     }
 }
@@ -348,8 +399,24 @@ async fn make(pair: &Pair, target: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn messages(pair: &Pair) -> u64 {
-    pair.standing().map_or(0, |at| u64::from(at.messages))
+/// How much there is in these folders at the source.
+pub(super) fn extent<'p>(pairs: impl IntoIterator<Item = &'p Pair>) -> Extent {
+    let mut extent = Extent::default();
+    for pair in pairs {
+        extent.folders += 1;
+        extent.messages += pair.standing().map_or(0, |at| u64::from(at.messages));
+        extent.bytes += pair.source.status.and_then(|at| at.size).unwrap_or(0);
+    }
+    extent
+}
+
+/// Now, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Those that have another name at the target, with it.

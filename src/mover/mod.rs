@@ -13,7 +13,8 @@
 //!   their bytes in little memory; `hash`: how a message is known again at the other server;
 //!   `date`: INTERNALDATE.
 //! - `state`: what has been copied, on disk; the only place here that knows RocksDB.
-//! - `meter`: how far a run is, for those who watch it.
+//! - `meter`: how far a run is, for those who watch it; `publish`: the same in a file, with who
+//!   has converged, for all who need no run to know.
 //!
 //! Nothing at the source is ever changed, and nothing is added to a message.
 
@@ -33,6 +34,7 @@ pub mod meter;
 pub mod pass;
 pub mod plan;
 pub mod preview;
+pub mod publish;
 pub mod run;
 pub mod source;
 pub mod state;

@@ -18,7 +18,7 @@ use super::{
     date,
     flags::Permanent,
     matching::Matching,
-    meter::Meter,
+    meter::Gauge,
     plan::{Flags, Plan, Standing, Work, plan},
     state::{At, FolderRecord, MessageRecord, Outcome, State},
 };
@@ -171,7 +171,7 @@ pub async fn folder(
     job: &Job<'_>,
     source: &mut impl Source,
     target: &mut impl Folder,
-    meter: &Meter,
+    gauge: &Gauge<'_>,
     report: &mut Report,
 ) -> Result<(), CopyError> {
     let (at, standing) = (job.at, &job.standing);
@@ -210,7 +210,7 @@ pub async fn folder(
             state,
             at,
             permanent: &opened.permanent,
-            meter,
+            gauge,
         };
         for window in new.chunks(usize::MAX, WINDOW_UIDS) {
             copier
@@ -260,7 +260,7 @@ struct Copier<'a> {
     state: &'a State,
     at: At<'a>,
     permanent: &'a Permanent,
-    meter: &'a Meter,
+    gauge: &'a Gauge<'a>,
 }
 
 impl Copier<'_> {
@@ -310,8 +310,8 @@ impl Copier<'_> {
 
     fn count(&self, copied: Copied, verify: &mut Verify, report: &mut Report) {
         let messages = copied.messages.len() as u64;
-        self.meter.copy(messages, copied.bytes);
-        self.meter.pass(copied.refused.len() as u64);
+        self.gauge.copy(messages, copied.bytes);
+        self.gauge.pass(copied.refused.len() as u64, 0);
         report.copied += messages;
         report.bytes += copied.bytes;
         report.refused += copied.refused.len() as u64;
@@ -349,7 +349,8 @@ impl Copier<'_> {
             .collect();
         self.state.settle(self.at, &records)?;
         report.adopted += adopted.len() as u64;
-        self.meter.pass(adopted.len() as u64);
+        let bytes = adopted.iter().map(|(message, _)| message.body.len());
+        self.gauge.pass(adopted.len() as u64, bytes.sum());
         Ok(others)
     }
 }

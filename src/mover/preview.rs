@@ -1,7 +1,7 @@
 //! What copying an account would do, without doing it.
 
 use super::{
-    account::{AccountReport, Mover, renamed},
+    account::{Mover, extent, renamed},
     accounts::Account,
     copy::Failure,
     folders::NotCopied,
@@ -51,7 +51,7 @@ impl Mover {
                 }
                 let _ = tokio::join!(source.logout(), target.logout());
             }
-            Err(stop) => preview.in_the_way.push(stop.why()),
+            Err(stop) => preview.in_the_way.push(stop.why().to_string()),
         }
         preview
     }
@@ -65,8 +65,8 @@ impl Mover {
         let (pairs, left) = self.list(source, target).await?;
         preview.left = left;
         preview.renamed = renamed(&pairs);
-        preview.folders = pairs.len() as u64;
-        preview.messages = AccountReport::messages_of(&pairs);
+        let whole = extent(&pairs);
+        (preview.folders, preview.messages) = (whole.folders, whole.messages);
         preview.bytes = (pairs.iter())
             .map(|pair| pair.source.status.and_then(|status| status.size))
             .sum();

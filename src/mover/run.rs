@@ -1,7 +1,7 @@
 //! All accounts, several at once.
 
 use super::{
-    account::{AccountReport, Mover},
+    account::{AccountReport, Mover, Stopped},
     accounts::Account,
     converge::PassEnd,
     meter::Meter,
@@ -29,34 +29,55 @@ impl Task {
     }
 }
 
-/// Goes through all accounts, so many at once, and gives their reports in the order of
-/// `tasks`. One that a panic ended is reported as stopped.
-pub async fn pass(mover: &Arc<Mover>, tasks: &[Task], parallel: usize) -> Vec<AccountReport> {
-    let slots = Arc::new(Semaphore::new(parallel.max(1)));
-    let mut set = JoinSet::new();
-    for (place, task) in tasks.iter().cloned().enumerate() {
-        let (mover, slots) = (Arc::clone(mover), Arc::clone(&slots));
-        set.spawn(async move {
-            // The semaphore is never closed.
-            let _slot = slots.acquire().await;
-            (place, mover.account(&task.account, &task.meter).await)
-        });
-    }
-    let mut reports: Vec<AccountReport> = (tasks.iter())
-        .map(|task| AccountReport {
+/// A pass under way.
+#[derive(Debug)]
+pub struct Pass {
+    set: JoinSet<(usize, AccountReport)>,
+    reports: Vec<AccountReport>,
+}
+
+impl Pass {
+    /// Begins to go through all accounts, so many at once. Dropping it breaks them off.
+    #[must_use]
+    pub fn start(mover: &Arc<Mover>, tasks: &[Task], parallel: usize) -> Self {
+        let slots = Arc::new(Semaphore::new(parallel.max(1)));
+        let mut set = JoinSet::new();
+        for (place, task) in tasks.iter().cloned().enumerate() {
+            let (mover, slots) = (Arc::clone(mover), Arc::clone(&slots));
+            set.spawn(async move {
+                // The semaphore is never closed.
+                let _slot = slots.acquire().await;
+                (place, mover.account(&task.account, &task.meter).await)
+            });
+        }
+        let reports = tasks.iter().map(|task| AccountReport {
             name: task.account.name().to_owned(),
-            stopped: Some("an internal fault ended it".into()),
+            stopped: Some(Stopped::Failed("an internal fault ended it".into())),
             ..AccountReport::default()
-        })
-        .collect();
-    while let Some(ended) = set.join_next().await {
-        if let Ok((place, report)) = ended
-            && let Some(slot) = reports.get_mut(place)
-        {
-            *slot = report;
+        });
+        Self {
+            set,
+            reports: reports.collect(),
         }
     }
-    reports
+
+    /// The next account that came to its end; nothing when all have.
+    pub async fn next(&mut self) -> Option<&AccountReport> {
+        loop {
+            // One that a panic ended stays as it is: stopped.
+            if let Ok((place, report)) = self.set.join_next().await? {
+                let slot = self.reports.get_mut(place)?;
+                *slot = report;
+                return Some(slot);
+            }
+        }
+    }
+
+    /// The reports, in the order of the tasks.
+    #[must_use]
+    pub fn reports(self) -> Vec<AccountReport> {
+        self.reports
+    }
 }
 
 /// What the reports of a pass say together; `began_ms` since 1970.

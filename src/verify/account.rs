@@ -14,7 +14,7 @@ use crate::{
         accounts::Account,
         folders::{Rules, Side, pairs, shown},
         login::Server,
-        meter::{Doing, Meter},
+        meter::{Doing, Extent, Meter},
         state::{FolderRecord, State},
     },
 };
@@ -97,7 +97,7 @@ impl Verifier {
                 meter.doing(Doing::Failed(why));
             }
         }
-        report.bytes = meter.read().bytes;
+        report.bytes = meter.read().copied_bytes;
         target.close().await;
         if let Some(source) = source {
             source.close().await;
@@ -137,7 +137,8 @@ impl Verifier {
                 add_listed(&mut all, &mut mailbox, &pair);
             }
         }
-        meter.expect(expected(&mailbox, source_side.as_ref(), self.reach));
+        let total = expected(&mailbox, source_side.as_ref(), self.reach);
+        meter.expect(total, Extent::default());
         mailbox.read(target, due, &*self.originals).await;
         let mut copies = Copies::default();
         for (place, pair) in all.iter_mut().enumerate() {
@@ -253,7 +254,7 @@ fn add_listed(all: &mut Vec<Pair>, mailbox: &mut Mailbox, listed: &crate::mover:
 }
 
 /// How many messages will be read.
-fn expected(mailbox: &Mailbox, source: Option<&Side>, reach: SourceReach) -> u64 {
+fn expected(mailbox: &Mailbox, source: Option<&Side>, reach: SourceReach) -> Extent {
     let target: u64 = mailbox
         .folders
         .iter()
@@ -264,5 +265,8 @@ fn expected(mailbox: &Mailbox, source: Option<&Side>, reach: SourceReach) -> u64
     let source: u64 = folders
         .filter_map(|folder| Some(u64::from(folder.status?.messages?)))
         .sum();
-    target + source
+    Extent {
+        messages: target + source,
+        ..Extent::default()
+    }
 }

@@ -29,7 +29,7 @@ struct AccountView<'a> {
     left_out: Vec<FolderView<'a>>,
     renamed: Vec<RenamedView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stopped: Option<&'a str>,
+    stopped: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ pub fn show(screen: &Screen, report: &AccountReport) -> anyhow::Result<()> {
             failed: folders(&report.failed),
             left_out: folders(&report.left),
             renamed: renamed(&report.renamed),
-            stopped: report.stopped.as_deref(),
+            stopped: report.stopped.as_ref().map(ToString::to_string),
         });
     }
     let name = human::printable(&report.name);

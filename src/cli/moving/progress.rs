@@ -59,11 +59,11 @@ impl Progress {
             return Ok(());
         }
         let sum = sum(tasks);
-        let per_second = per_second(sum.messages_done, self.started.elapsed());
+        let per_second = per_second(sum.done.messages, self.started.elapsed());
         let (ended, slow) = standing(tasks);
         if let Some(bar) = bar {
-            bar.set_length(sum.messages_total);
-            bar.set_position(sum.messages_done);
+            bar.set_length(sum.total.messages);
+            bar.set_position(sum.done.messages);
             bar.set_message(text(
                 &sum,
                 per_second,
@@ -77,10 +77,10 @@ impl Progress {
         if screen.json {
             return screen.json(&News {
                 event: "progress",
-                messages_done: sum.messages_done,
-                messages_total: sum.messages_total,
+                messages_done: sum.done.messages,
+                messages_total: sum.total.messages,
                 copied: sum.copied,
-                bytes: sum.bytes,
+                bytes: sum.copied_bytes,
                 per_second,
                 slow,
             });
@@ -114,10 +114,10 @@ fn sum(tasks: &[Task]) -> Reading {
     tasks.iter().fold(Reading::default(), |sum, task| {
         let one = task.meter.read();
         Reading {
-            messages_total: sum.messages_total + one.messages_total,
-            messages_done: sum.messages_done + one.messages_done.min(one.messages_total),
+            total: sum.total.plus(one.total),
+            done: sum.done.plus(one.done.at_most(one.total)),
             copied: sum.copied + one.copied,
-            bytes: sum.bytes + one.bytes,
+            copied_bytes: sum.copied_bytes + one.copied_bytes,
         }
     })
 }
@@ -152,7 +152,7 @@ fn text(
     (ended, accounts): (usize, usize),
     slow: Option<&str>,
 ) -> String {
-    let (done, total) = (sum.messages_done, sum.messages_total);
+    let (done, total) = (sum.done.messages, sum.total.messages);
     let percent = (done * 100).checked_div(total).unwrap_or(0);
     let mut parts = vec![
         format!("{}/{}", human::count(done), human::count(total)),
@@ -161,7 +161,7 @@ fn text(
     if per_second > 0.0 {
         parts.push(human::rate(per_second * 60.0));
     }
-    parts.push(human::size(sum.bytes));
+    parts.push(human::size(sum.copied_bytes));
     parts.push(format!("{ended}/{accounts} accounts"));
     if let Some(slow) = slow {
         parts.push(format!("waiting: {slow}"));
@@ -178,15 +178,20 @@ fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mover::meter::Extent;
 
     #[test]
     fn says_how_much_how_fast_how_long_and_why_not_faster() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+        let messages = |messages| Extent {
+            messages,
+            ..Extent::default()
+        };
         let sum = Reading {
-            messages_total: 1_944,
-            messages_done: 1_902,
+            total: messages(1_944),
+            done: messages(1_902),
             copied: 1_000,
-            bytes: 311_000_000,
+            copied_bytes: 311_000_000,
         };
         assert_eq!(
             text(&sum, 21.0, (1, 4), Some("bob: LIMIT")),

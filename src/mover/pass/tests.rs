@@ -7,6 +7,7 @@ use crate::mover::{
     body::Body,
     copy::{Found, lost},
     hash::identity,
+    meter::{Extent, Meter},
 };
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -215,10 +216,11 @@ fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -
         };
         let mut report = Report::default();
         let meter = Meter::default();
+        let gauge = meter.folder(Extent::default());
         if is_done(&state, &job).unwrap() {
             return report;
         }
-        let pass = folder(&state, &job, source, target, &meter, &mut report);
+        let pass = folder(&state, &job, source, target, &gauge, &mut report);
         match runtime.block_on(pass) {
             Ok(()) => return report,
             Err(CopyError::Target(Failure::Lost { .. })) => {}

@@ -1,0 +1,462 @@
+//! What [`crate::ledger`] says of a run: figures every second, and each account's state as
+//! soon as it changes.
+//!
+//! An account has converged when a pass over it says so by the rule of
+//! [`converge`](super::converge), and stays so until a pass over it finds something new or
+//! fails. What an earlier run has written is kept for the accounts whose turn has not come.
+
+use super::{
+    account::{AccountReport, Stopped},
+    accounts::Account,
+    converge::{NotYet, converged},
+    meter::{Doing, Extent},
+    run::{Task, pass_end},
+};
+use crate::ledger::{AccountState, Durability, Moved, MovedAccount, Part};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    slice,
+    time::Duration,
+};
+
+/// Over how long the rate is measured.
+const RATE_OVER_MS: u64 = 10_000;
+
+/// Writes the file.
+#[derive(Debug)]
+pub struct Publisher {
+    spool: PathBuf,
+    moved: Moved,
+    /// Where an account stands in it, by its name at the source.
+    places: HashMap<String, usize>,
+    /// When, and how many messages had been copied by then.
+    samples: VecDeque<(u64, u64)>,
+}
+
+/// What decides, beside a pass, whether an account has converged.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Since when its mail is held, where it is.
+    pub hold_began_ms: Option<u64>,
+    /// `mover.settle`
+    pub settle: Duration,
+}
+
+impl Publisher {
+    /// Begins with what an earlier run wrote. `accounts` are all of the accounts file.
+    ///
+    /// # Errors
+    /// Those of the file system. A file that cannot be read as ours is written anew.
+    pub fn start(spool: &Path, accounts: &[Account], now_ms: u64) -> io::Result<Self> {
+        let before = match Moved::read(spool) {
+            Ok(before) => before.unwrap_or_default(),
+            Err(error) if is_foreign(&error) => Moved::default(),
+            Err(error) => return Err(error),
+        };
+        let mut known: HashMap<String, MovedAccount> = (before.accounts.into_iter())
+            .map(|account| (account.source.clone(), account))
+            .collect();
+        let of = |account: &Account| {
+            let (source, target) = (account.name().to_owned(), account.target.user.clone());
+            let same = |known: &MovedAccount| known.target == target;
+            match known.remove(&source).filter(same) {
+                Some(known) => resumed(known),
+                None => MovedAccount {
+                    source,
+                    target,
+                    ..MovedAccount::default()
+                },
+            }
+        };
+        let accounts: Vec<MovedAccount> = accounts.iter().map(of).collect();
+        let places = (accounts.iter().enumerate())
+            .map(|(place, account)| (account.source.clone(), place))
+            .collect();
+        let mut publisher = Self {
+            spool: spool.to_owned(),
+            moved: Moved {
+                pid: std::process::id(),
+                running: true,
+                passes: before.passes,
+                accounts,
+                ..Moved::default()
+            },
+            places,
+            samples: VecDeque::new(),
+        };
+        publisher.write(now_ms, Durability::Synced)?;
+        Ok(publisher)
+    }
+
+    /// A pass begins.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn begin_pass(&mut self, now_ms: u64) -> io::Result<()> {
+        self.moved.passes += 1;
+        self.moved.pass_began_ms = now_ms;
+        self.samples.clear();
+        self.write(now_ms, Durability::Synced)
+    }
+
+    /// Writes how far the accounts are.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn look(&mut self, tasks: &[Task], now_ms: u64) -> io::Result<()> {
+        let mut copied = 0;
+        let mut durability = Durability::Renamed;
+        let mut slow = None;
+        for task in tasks {
+            let reading = task.meter.read();
+            copied += reading.copied;
+            let Some(account) = of(&mut self.moved, &self.places, task.account.name()) else {
+                continue;
+            };
+            let doing = task.meter.what();
+            if let Doing::Pausing(why) = &doing {
+                slow.get_or_insert_with(|| format!("{}: {why}", account.source));
+            }
+            let before = (account.state, account.converged_ms);
+            stand(account, doing, reading.copied);
+            if reading.total != Extent::default() {
+                figures(account, &reading);
+            }
+            if before != (account.state, account.converged_ms) {
+                durability = Durability::Synced;
+            }
+        }
+        self.moved.slow = slow;
+        self.measure(copied, now_ms);
+        self.write(now_ms, durability)
+    }
+
+    /// A pass over an account is over: says what its verdict is.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn ended(
+        &mut self,
+        report: &AccountReport,
+        task: &Task,
+        rule: Rule,
+        now_ms: u64,
+    ) -> io::Result<()> {
+        let Some(account) = of(&mut self.moved, &self.places, &report.name) else {
+            return Ok(());
+        };
+        figures(account, &task.meter.read());
+        (account.refused, account.altered) = (report.refused, report.altered);
+        let end = pass_end(slice::from_ref(report), report.began_ms);
+        if end.failures == 0 {
+            account.passed_ms = Some(report.began_ms);
+        }
+        let verdict = converged(&end, rule.hold_began_ms, rule.settle);
+        (account.state, account.reason) = match (verdict, &report.stopped) {
+            (Ok(()), _) => (AccountState::Converged, None),
+            (Err(_), Some(Stopped::Paused(why))) => (AccountState::Paused, Some(why.clone())),
+            (Err(NotYet::Failures { .. }), _) => (AccountState::Failed, report.failure()),
+            (Err(why), _) => (AccountState::Copied, Some(why.to_string())),
+        };
+        account.converged_ms = match account.state {
+            AccountState::Converged => account.converged_ms.or(Some(now_ms)),
+            _ => None,
+        };
+        self.write(now_ms, Durability::Synced)
+    }
+
+    /// No mover is at work any more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn stop(&mut self, now_ms: u64) -> io::Result<()> {
+        self.moved.running = false;
+        (self.moved.rate_per_s, self.moved.eta_s, self.moved.slow) = (0.0, None, None);
+        for account in &mut self.moved.accounts {
+            // It is at nothing of this any more.
+            if matches!(account.state, AccountState::Copying) {
+                account.state = AccountState::Waiting;
+            }
+        }
+        self.write(now_ms, Durability::Synced)
+    }
+
+    /// The messages copied a second, and how long the rest takes.
+    fn measure(&mut self, copied: u64, now_ms: u64) {
+        // The last second before the period stays, so that there is always one to compare.
+        while (self.samples.get(1)).is_some_and(|(at, _)| at + RATE_OVER_MS <= now_ms) {
+            self.samples.pop_front();
+        }
+        self.samples.push_back((now_ms, copied));
+        let Some((first_ms, first)) = self.samples.front().copied() else {
+            return;
+        };
+        let rate = per_second(
+            copied.saturating_sub(first),
+            now_ms.saturating_sub(first_ms),
+        );
+        self.moved.rate_per_s = rate;
+        self.moved.eta_s = (rate > 0.0).then(|| {
+            let left = sum(&self.moved.accounts, |account| account.messages);
+            let left = float(left.total.saturating_sub(left.done)) / rate;
+            Duration::try_from_secs_f64(left).map_or(u64::MAX, |left| left.as_secs())
+        });
+    }
+
+    fn write(&mut self, now_ms: u64, durability: Durability) -> io::Result<()> {
+        let moved = &mut self.moved;
+        moved.updated_ms = now_ms;
+        moved.messages = sum(&moved.accounts, |account| account.messages);
+        moved.bytes = sum(&moved.accounts, |account| account.bytes);
+        let open = moved
+            .accounts
+            .iter()
+            .filter(|one| one.converged_ms.is_none());
+        (moved.converged_ms, moved.not_yet) = match open.clone().next() {
+            None => {
+                let all = moved.accounts.iter().filter_map(|one| one.converged_ms);
+                (all.max(), None)
+            }
+            Some(first) => {
+                let why = first
+                    .reason
+                    .as_deref()
+                    .unwrap_or("no pass has gone through it");
+                let open = open.count();
+                let text = format!("{open} not converged; {}: {why}", first.source);
+                (None, Some(text))
+            }
+        };
+        moved.write(&self.spool, durability)
+    }
+}
+
+/// Whether a file was there and none of ours.
+fn is_foreign(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// As an earlier run left it.
+fn resumed(mut account: MovedAccount) -> MovedAccount {
+    if matches!(account.state, AccountState::Copying) {
+        account.state = AccountState::Waiting;
+    }
+    account
+}
+
+fn of<'m>(
+    moved: &'m mut Moved,
+    places: &HashMap<String, usize>,
+    name: &str,
+) -> Option<&'m mut MovedAccount> {
+    moved.accounts.get_mut(*places.get(name)?)
+}
+
+/// Where an account stands while a pass is under way.
+fn stand(account: &mut MovedAccount, doing: Doing, copied: u64) {
+    if copied > 0 {
+        // There was something new: what was said before does not hold.
+        account.converged_ms = None;
+    }
+    let (state, reason) = match doing {
+        // The verdict stands already, or that of the last pass still does.
+        Doing::Waiting | Doing::Done | Doing::Failed(_) => return,
+        Doing::Pausing(why) => (AccountState::Paused, Some(why)),
+        Doing::Listing | Doing::Copying(_) if account.converged_ms.is_some() => {
+            (AccountState::Converged, None)
+        }
+        Doing::Listing | Doing::Copying(_) => (AccountState::Copying, None),
+    };
+    (account.state, account.reason) = (state, reason);
+}
+
+fn figures(account: &mut MovedAccount, reading: &super::meter::Reading) {
+    let part = |done: u64, total: u64| Part {
+        done: done.min(total),
+        total,
+    };
+    let (done, total) = (reading.done, reading.total);
+    account.folders = part(done.folders, total.folders);
+    account.messages = part(done.messages, total.messages);
+    // Not every server tells the bytes beforehand.
+    account.bytes = match total.bytes {
+        0 => part(done.bytes, done.bytes),
+        bytes => part(done.bytes, bytes),
+    };
+}
+
+fn sum(accounts: &[MovedAccount], of: impl Fn(&MovedAccount) -> Part) -> Part {
+    let parts = accounts.iter().map(of);
+    parts.fold(Part::default(), |sum, part| Part {
+        done: sum.done + part.done,
+        total: sum.total + part.total,
+    })
+}
+
+fn per_second(count: u64, ms: u64) -> f64 {
+    if ms == 0 {
+        return 0.0;
+    }
+    float(count) * 1000.0 / float(ms)
+}
+
+/// Good enough for a rate.
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mover::accounts::{self, Administered};
+
+    const RULE: Rule = Rule {
+        hold_began_ms: Some(50_000),
+        settle: Duration::from_secs(60),
+    };
+
+    struct Scene {
+        spool: tempfile::TempDir,
+        accounts: Vec<Account>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let spool = tempfile::tempdir().unwrap();
+            std::fs::create_dir(spool.path().join("mover")).unwrap();
+            let text = b"source_user,source_password,target_user,target_password\n\
+                         bob,,bob@new,\neve,,eve@new,\n";
+            let both = Administered {
+                source: true,
+                target: true,
+            };
+            let accounts = accounts::parse(text, Path::new("a.csv"), both).unwrap();
+            Self { spool, accounts }
+        }
+
+        fn start(&self) -> Publisher {
+            Publisher::start(self.spool.path(), &self.accounts, 1).unwrap()
+        }
+
+        fn task(&self, place: usize) -> Task {
+            Task::new(self.accounts[place].clone())
+        }
+
+        fn read(&self) -> Moved {
+            Moved::read(self.spool.path()).unwrap().unwrap()
+        }
+    }
+
+    /// A pass over it that found nothing new.
+    fn quiet(name: &str, began_ms: u64) -> AccountReport {
+        AccountReport {
+            name: name.into(),
+            began_ms,
+            ..AccountReport::default()
+        }
+    }
+
+    #[test]
+    fn an_account_converges_on_its_own_and_all_when_the_last_has() {
+        let scene = Scene::new();
+        let mut publisher = scene.start();
+        publisher.begin_pass(2).unwrap();
+        let (bob, eve) = (scene.task(0), scene.task(1));
+        publisher
+            .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
+            .unwrap();
+        let moved = scene.read();
+        assert_eq!(moved.accounts[0].state, AccountState::Converged);
+        assert_eq!(moved.accounts[0].converged_ms, Some(61_000));
+        assert_eq!(moved.accounts[0].passed_ms, Some(60_000));
+        assert_eq!(
+            (moved.accounts[1].state, moved.converged_ms),
+            (AccountState::Waiting, None)
+        );
+        assert!(moved.not_yet.unwrap().contains("eve"));
+
+        // Begun before the hold, then with news, then with a failure: never converged.
+        publisher
+            .ended(&quiet("eve", 40_000), &eve, RULE, 62_000)
+            .unwrap();
+        assert_eq!(scene.read().accounts[1].state, AccountState::Copied);
+        let mut news = quiet("eve", 63_000);
+        news.done.copied = 1;
+        publisher.ended(&news, &eve, RULE, 64_000).unwrap();
+        assert!(
+            scene.read().accounts[1]
+                .reason
+                .as_ref()
+                .unwrap()
+                .contains("1 new")
+        );
+        let mut failed = quiet("eve", 65_000);
+        failed.stopped = Some(Stopped::Failed("login refused".into()));
+        publisher.ended(&failed, &eve, RULE, 66_000).unwrap();
+        let eves = &scene.read().accounts[1];
+        assert_eq!(eves.state, AccountState::Failed);
+        assert_eq!(eves.reason.as_deref(), Some("login refused"));
+        assert_eq!(eves.passed_ms, Some(63_000));
+        failed.stopped = Some(Stopped::Paused("over quota".into()));
+        publisher.ended(&failed, &eve, RULE, 66_000).unwrap();
+        assert_eq!(scene.read().accounts[1].state, AccountState::Paused);
+
+        publisher
+            .ended(&quiet("eve", 67_000), &eve, RULE, 68_000)
+            .unwrap();
+        // The time is that of the first verdict.
+        publisher
+            .ended(&quiet("bob", 69_000), &bob, RULE, 70_000)
+            .unwrap();
+        publisher.stop(71_000).unwrap();
+        let moved = scene.read();
+        assert_eq!((moved.converged_ms, moved.not_yet), (Some(68_000), None));
+        assert_eq!((moved.running, moved.passes), (false, 1));
+    }
+
+    #[test]
+    fn the_next_run_keeps_a_verdict_until_there_is_something_new() {
+        let scene = Scene::new();
+        let bob = scene.task(0);
+        let mut publisher = scene.start();
+        publisher
+            .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
+            .unwrap();
+        bob.meter.begin();
+        let whole = Extent {
+            folders: 1,
+            messages: 10,
+            bytes: 0,
+        };
+        bob.meter.expect(whole, Extent::default());
+        let mut publisher = scene.start();
+        publisher.begin_pass(100_000).unwrap();
+        publisher.look(slice::from_ref(&bob), 100_000).unwrap();
+        assert_eq!(scene.read().accounts[0].state, AccountState::Converged);
+        let gauge = bob.meter.folder(whole);
+        gauge.copy(4, 400);
+        publisher.look(slice::from_ref(&bob), 102_000).unwrap();
+        let moved = scene.read();
+        assert_eq!(moved.accounts[0].state, AccountState::Copying);
+        assert_eq!(moved.accounts[0].converged_ms, None);
+        assert_eq!(moved.messages, Part { done: 4, total: 10 });
+        assert_eq!(
+            moved.bytes,
+            Part {
+                done: 400,
+                total: 400
+            }
+        );
+        assert_eq!((moved.rate_per_s, moved.eta_s), (2.0, Some(3)));
+        bob.meter.doing(Doing::Pausing("[LIMIT]".into()));
+        publisher.look(slice::from_ref(&bob), 103_000).unwrap();
+        let moved = scene.read();
+        assert_eq!(moved.slow.as_deref(), Some("bob: [LIMIT]"));
+        assert_eq!(moved.accounts[0].state, AccountState::Paused);
+    }
+}
