@@ -25,6 +25,17 @@ impl Peer {
         Self::start("dovecot", directory, options)
     }
 
+    /// Cyrus with LMTP and IMAP, with options of `peers.py`. Every user exists, with the
+    /// password `pw`; `admin` with `masterpw` logs in for all.
+    pub fn cyrus_with(directory: &Path, options: &[&str]) -> Self {
+        Self::start("cyrus", directory, options)
+    }
+
+    /// Courier with IMAP: separator `.` and prefix `INBOX.`, users as Cyrus has them.
+    pub fn courier(directory: &Path) -> Self {
+        Self::start("courier", directory, &[])
+    }
+
     /// Postfix, which delivers these mailboxes into maildirs.
     pub fn postfix(directory: &Path, mailboxes: &[String]) -> Self {
         let arguments: Vec<&str> = (mailboxes.iter())
