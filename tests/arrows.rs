@@ -69,6 +69,12 @@ const TABLE: &[Row] = &[
         may_use: &[],
         never: &[ROCKSDB],
     },
+    // Questions to the DNS, whoever asks.
+    Row {
+        module: "dns",
+        may_use: &["config"],
+        never: &[ROCKSDB],
+    },
     // Neither SMTP nor the network nor who reads it.
     Row {
         module: "spool",
@@ -82,7 +88,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "receive",
-        may_use: &["mail", "smtp", "config", "log", "spool", "net"],
+        may_use: &["mail", "smtp", "config", "log", "dns", "spool", "net"],
         never: &[ROCKSDB],
     },
     // It does not know who received.
@@ -131,6 +137,7 @@ const TABLE: &[Row] = &[
             "receive",
             "release",
             "control",
+            "dns",
             "imap",
             "web",
             "mover",

@@ -2,11 +2,13 @@
 
 pub(super) const ROOT: &[&str] = &[
     "hostname", "listen", "tls", "spool", "limits", "domain", "release", "bounce", "control",
-    "web", "log", "mover",
+    "web", "log", "mover", "dns",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
 pub(super) const TLS_NAME: &[&str] = &["certificate", "private_key"];
+pub(super) const DNS: &[&str] = &["servers", "zone"];
+pub(super) const DNS_ZONE: &[&str] = &["name", "servers"];
 pub(super) const SPOOL: &[&str] = &["path", "retain_delivered", "retain_records", "min_free"];
 pub(super) const LIMITS: &[&str] = &[
     "message_size",
@@ -53,6 +55,8 @@ const TABLES: &[(&str, &[&str])] = &[
     ("listen.", LISTEN),
     ("tls.", TLS),
     ("tls.name.", TLS_NAME),
+    ("dns.", DNS),
+    ("dns.zone.", DNS_ZONE),
     ("spool.", SPOOL),
     ("limits.", LIMITS),
     ("domain.", DOMAIN),

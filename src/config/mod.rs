@@ -6,6 +6,7 @@
 //! program and from where. All problems of a file are reported at once.
 
 mod default;
+mod dns;
 mod domain;
 mod entry;
 mod error;
@@ -52,6 +53,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The server's certificate; none: a self-signed pair is made in the spool.
     pub tls: Option<Tls>,
+    /// Who is asked about names.
+    pub dns: DnsConfig,
     /// The durable queue.
     pub spool: SpoolConfig,
     /// Bounds on what a client may ask for.
@@ -176,6 +179,24 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PEM, PKCS#8, PKCS#1 or SEC1.
     pub private_key: PathBuf,
+}
+
+/// `[dns]`
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DnsConfig {
+    /// The resolvers; none: the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Zones whose authoritative servers are these, whatever the NS records say.
+    pub zones: Vec<DnsZone>,
+}
+
+/// `[[dns.zone]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DnsZone {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its authoritative servers.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// `[spool]`

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles,
-    Web, default, domain,
+    Web, default, dns, domain,
     entry::{Entry, Seen, quoted, shown},
     host, keys, mover, paths,
     problems::Problems,
@@ -34,6 +34,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         hostname: hostname(&root).unwrap_or_default(),
         listen: listeners(&root),
         tls: tls(&root, &base),
+        dns: dns::dns(&root),
         spool: spool(&root, &base),
         limits: limits(&root),
         domains: domain::domains(&root, &base),

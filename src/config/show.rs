@@ -1,12 +1,13 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, Domain, ImapServer, Listen, Mover, Recipients, Tls, TlsFiles,
+    Config, Destination, DnsConfig, Domain, ImapServer, Listen, Mover, Recipients, Tls, TlsFiles,
     units::{format_duration, format_size},
     words::Word,
 };
 use std::{
     fmt::{self, Write},
+    net::SocketAddr,
     path::Path,
 };
 
@@ -19,6 +20,7 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     if let Some(tls) = &config.tls {
         write_tls(tls, out)?;
     }
+    write_dns(&config.dns, out)?;
     write_spool(config, out)?;
     write_limits(config, out)?;
     for domain in &config.domains {
@@ -71,6 +73,21 @@ fn write_tls(tls: &Tls, out: &mut String) -> fmt::Result {
 fn write_tls_files(files: &TlsFiles, out: &mut String) -> fmt::Result {
     writeln!(out, "certificate = {}", path(&files.certificate))?;
     writeln!(out, "private_key = {}", path(&files.private_key))
+}
+
+fn write_dns(dns: &DnsConfig, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[dns]")?;
+    writeln!(out, "servers = {}", addresses(&dns.servers))?;
+    dns.zones.iter().try_for_each(|zone| {
+        writeln!(out, "\n[[dns.zone]]")?;
+        writeln!(out, "name = {}", quoted(&zone.name))?;
+        writeln!(out, "servers = {}", addresses(&zone.servers))
+    })
+}
+
+fn addresses(servers: &[SocketAddr]) -> String {
+    let quoted: Vec<_> = servers.iter().map(|one| format!("\"{one}\"")).collect();
+    format!("[{}]", quoted.join(", "))
 }
 
 fn write_spool(config: &Config, out: &mut String) -> fmt::Result {

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     config::{
         Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
-        Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder, SpoolConfig,
+        DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder,
+        SpoolConfig,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -45,6 +46,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         hostname: HOSTNAME.into(),
         listen: Vec::new(),
         tls: None,
+        dns: DnsConfig::default(),
         spool: SpoolConfig {
             path: directory.join("spool"),
             retain_delivered: Duration::from_secs(600),
