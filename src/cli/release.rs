@@ -72,6 +72,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         } else {
             Phase::Forward
         }),
+        canary: None,
+        gate: None,
     };
     let mut courses = Vec::with_capacity(domains.len());
     for before in domains {

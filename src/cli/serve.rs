@@ -16,7 +16,7 @@ use super::{Context, Exit, exit::Code};
 use crate::{
     config::Config,
     mail::REPORTS_DOMAIN,
-    spool::{Cause, DomainCommand, Phase, Spool, rocks::RocksSpool},
+    spool::{Cause, DomainCommand, Spool, rocks::RocksSpool},
 };
 use clap::Args;
 use parts::Parts;
@@ -100,10 +100,7 @@ async fn forward_reports(spool: &dyn Spool) -> anyhow::Result<()> {
     let name = REPORTS_DOMAIN.to_owned();
     spool.add_domains(vec![name.clone()]).await?;
     if spool.domain_events(name.clone()).await?.is_empty() {
-        let command = DomainCommand::Release {
-            to: None,
-            then: Phase::Forward,
-        };
+        let command = DomainCommand::release();
         let cause = Cause::Policy("reports leave at once".into());
         spool.command(name, command, cause).await?;
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     control::view::{DomainView, RailView, StatusView},
-    spool::{Phase, State},
+    spool::{Gate, Phase, State},
 };
 use clap::Args;
 use std::{io::IsTerminal as _, time::Duration};
@@ -93,6 +93,7 @@ fn block(screen: &Screen, domain: &DomainView, now_ms: u64) -> Vec<String> {
         let paused = screen.tone(Tone::Warning, "PAUSED");
         lines.push(format!("  {paused}    {}", human::printable(reason)));
     }
+    lines.extend(waits_for(screen, domain));
     lines.extend(states(domain, now_ms));
     lines.extend(release(domain, now_ms));
     if let Some(mover) = &domain.mover {
@@ -101,6 +102,31 @@ fn block(screen: &Screen, domain: &DomainView, now_ms: u64) -> Vec<String> {
     lines.extend(quiet(domain, now_ms));
     lines.push(account(screen, domain));
     lines
+}
+
+/// What keeps back mail that was released.
+fn waits_for(screen: &Screen, domain: &DomainView) -> Option<String> {
+    let text = match (domain.gate, &domain.canary) {
+        (Gate::Domain, _) => "nothing goes until the mailboxes are copied".to_owned(),
+        (Gate::Mailbox, _) => match domain.release.as_ref().map(|r| r.mailboxes_gated) {
+            None | Some(0) => "each mailbox goes when it is copied".into(),
+            Some(1) => "1 mailbox waits until it is copied".into(),
+            Some(gated) => format!(
+                "{} mailboxes wait until they are copied",
+                human::count(gated)
+            ),
+        },
+        (Gate::Open, Some(canary)) if !canary.sent => format!(
+            "canary: {} up to {}, then it stops",
+            human::counted(u64::from(canary.messages), "message", "messages"),
+            canary.last
+        ),
+        (Gate::Open, _) => return None,
+    };
+    Some(format!(
+        "  {}   {text}",
+        screen.tone(Tone::Warning, "waits  ")
+    ))
 }
 
 fn tone(domain: &DomainView) -> Tone {
@@ -204,6 +230,13 @@ fn account(screen: &Screen, domain: &DomainView) -> String {
         human::count(domain.accepted.count),
         terms.join(" + ")
     );
+    if domain.doubted > 0 {
+        line += &format!(
+            ", in doubt {}, of which {} found there",
+            human::counted(domain.doubted, "time", "times"),
+            human::count(domain.found)
+        );
+    }
     if domain.resent > 0 {
         line += &format!(", {} sent again after doubt", human::count(domain.resent));
     }

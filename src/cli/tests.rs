@@ -191,6 +191,7 @@ async fn orders_on_a_domain_are_carried_out_and_recorded() {
     let order = ReleaseOrder {
         to: Some("new.example:2525".into()),
         then: Some(Phase::Hold),
+        ..ReleaseOrder::default()
     };
     let path = |word: &str| format!("/v1/domains/A.example/{word}");
     let view: DomainView = client.post(&path("release"), &order).await.unwrap();

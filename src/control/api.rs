@@ -41,6 +41,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/domains/{name}/events", get(domain_events))
         .route("/v1/domains/{name}/hold", post(hold))
         .route("/v1/domains/{name}/release", post(release))
+        .route("/v1/domains/{name}/open", post(open))
         .route("/v1/domains/{name}/pause", post(pause))
         .route("/v1/domains/{name}/resume", post(resume))
         .route("/v1/messages", get(messages))
@@ -155,6 +156,10 @@ async fn release(
 ) -> Answered<Json<DomainView>> {
     let order: ReleaseOrder = parse_or_default(&body)?;
     command(&api, name, order.try_into()?, "release").await
+}
+
+async fn open(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
+    command(&api, name, DomainCommand::Open, "open").await
 }
 
 async fn pause(

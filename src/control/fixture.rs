@@ -5,7 +5,7 @@ use crate::{
         Address, BodyKind, Client, DeliveryId, Digest, Envelope, Protocol, QueueId, Recipient,
         ReversePath,
     },
-    spool::{Delivery, DomainStatus, Ledger, Phase, Standing, State, StoredMessage, Tally},
+    spool::{Delivery, DomainStatus, Gate, Ledger, Phase, Standing, State, StoredMessage, Tally},
 };
 
 /// A domain that never had mail.
@@ -17,6 +17,8 @@ pub fn domain(name: &str, phase: Phase) -> DomainStatus {
         paused: None,
         then: Phase::Forward,
         to: None,
+        canary: None,
+        gate: Gate::Open,
         last_arrival_ms: 0,
         ledger: Ledger::default(),
     }

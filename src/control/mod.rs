@@ -19,6 +19,7 @@
 //! | `GET /v1/domains/{name}/events` | JSON lines of [`DomainEventView`](view::DomainEventView), oldest first |
 //! | `POST /v1/domains/{name}/hold` | back to `hold`; [`DomainView`](view::DomainView) afterwards |
 //! | `POST /v1/domains/{name}/release` | releases; body [`ReleaseOrder`], may be left out |
+//! | `POST /v1/domains/{name}/open` | opens the gate that its release waits for |
 //! | `POST /v1/domains/{name}/pause` | pauses; body [`PauseOrder`], may be left out |
 //! | `POST /v1/domains/{name}/resume` | goes on |
 //! | `GET /v1/messages` | JSON lines of [`MessageView`](view::MessageView) in arrival order; the query is a [`Filter`] |

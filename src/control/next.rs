@@ -2,7 +2,7 @@
 
 use super::view::{MoverView, ReleaseView};
 use crate::mail::REPORTS_DOMAIN;
-use crate::spool::{DomainStatus, Phase};
+use crate::spool::{Canary, DomainStatus, Gate, Phase};
 
 /// After this much silence the MX record has left every cache and every sender's queue:
 /// senders retry for 4 to 5 days (RFC 5321 §4.5.4.1), and records live two at most.
@@ -17,6 +17,9 @@ pub fn step(
     now_ms: u64,
 ) -> String {
     let name = &status.name;
+    if let Some(canary) = status.canary.filter(|canary| canary.sent) {
+        return canary_sent(name, &canary);
+    }
     if status.paused.is_some() {
         // Retried before the release goes on, they keep their place in the order.
         let retry = match status.ledger.parked.count {
@@ -61,9 +64,37 @@ fn holding(name: &str, mover: Option<&MoverView>) -> String {
     }
 }
 
+/// The first messages have gone, and a person looks at what became of them.
+fn canary_sent(name: &str, canary: &Canary) -> String {
+    let Canary {
+        messages,
+        first,
+        last,
+        ..
+    } = canary;
+    format!(
+        "look at what became of the first {messages} ({first} to {last}: `relay show ID`), \
+         then `relay resume {name}`, or `relay hold {name}`"
+    )
+}
+
 fn releasing(status: &DomainStatus, release: Option<&ReleaseView>) -> String {
+    let name = &status.name;
     let backlog = status.ledger.backlog();
     let then = status.then;
+    if status.gate == Gate::Domain {
+        return format!(
+            "{backlog} wait for the gate: it opens when the mailboxes are copied, or by \
+             `relay release {name}`"
+        );
+    }
+    let gated = release.map_or(0, |release| release.mailboxes_gated);
+    if gated > 0 {
+        return format!("{backlog} to go, {gated} mailboxes wait until they are copied");
+    }
+    if status.gate == Gate::Mailbox && backlog == 0 {
+        return "nothing to go; it waits until the mailboxes are copied".into();
+    }
     match release.and_then(|release| release.blocked.as_deref()) {
         Some(reason) => format!("{backlog} to go, waiting: {reason}"),
         None => format!("{backlog} to go, then {then} by itself"),

@@ -1,7 +1,7 @@
 //! An operator's orders on a domain, as they come over the socket.
 
 use super::error::ApiError;
-use crate::spool::{DomainCommand, Phase};
+use crate::spool::{DomainCommand, Gate, Phase};
 use serde::{Deserialize, Serialize};
 
 /// The longest reason for a pause, in bytes.
@@ -17,6 +17,13 @@ pub struct ReleaseOrder {
     /// `forward` (the default) or `hold`: where the domain goes with an empty backlog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Phase>,
+    /// So many messages first, after which the domain is paused until `resume`, or until
+    /// it is released without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<u32>,
+    /// `open` (the default), `domain` or `mailbox`: what waits until it may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// The body of `POST /v1/domains/{name}/pause`.
@@ -35,11 +42,19 @@ impl TryFrom<ReleaseOrder> for DomainCommand {
         if let Some(to) = &order.to {
             check_target(to)?;
         }
+        if order.canary == Some(0) {
+            return Err(ApiError::bad_request("`canary` is 0; it is 1 or more"));
+        }
         match order.then.unwrap_or(Phase::Forward) {
             Phase::Release => Err(ApiError::bad_request(
                 "`then` is `release`; a release ends in `forward` or `hold`",
             )),
-            then => Ok(Self::Release { to: order.to, then }),
+            then => Ok(Self::Release {
+                to: order.to,
+                then,
+                canary: order.canary,
+                gate: order.gate.unwrap_or_default(),
+            }),
         }
     }
 }
@@ -116,9 +131,16 @@ mod tests {
             let order: ReleaseOrder = serde_json::from_str(json).unwrap();
             DomainCommand::try_from(order)
         };
-        let released = |then| Ok(DomainCommand::Release { to: None, then });
-        assert_eq!(order("{}"), released(Phase::Forward));
-        assert_eq!(order(r#"{"then":"hold"}"#), released(Phase::Hold));
+        assert_eq!(order("{}"), Ok(DomainCommand::release()));
+        let released = DomainCommand::Release {
+            to: None,
+            then: Phase::Hold,
+            canary: Some(5),
+            gate: Gate::Mailbox,
+        };
+        let json = r#"{"then":"hold","canary":5,"gate":"mailbox"}"#;
+        assert_eq!(order(json), Ok(released));
+        assert!(order(r#"{"canary":0}"#).is_err());
         assert!(order(r#"{"then":"release"}"#).is_err());
         assert!(serde_json::from_str::<ReleaseOrder>(r#"{"too":"x:1"}"#).is_err());
     }

@@ -24,6 +24,7 @@ mod content;
 pub mod deliver;
 mod envelope;
 mod flight;
+mod gates;
 pub mod health;
 mod introduction;
 mod job;
@@ -48,6 +49,7 @@ mod tests;
 mod timeouts;
 mod tls;
 
+pub use gates::Gates;
 pub use job::Clock;
 pub use measures::Measures;
 pub use status::{Rate, ReleaseStatus};

@@ -22,12 +22,17 @@ pub(super) struct Notices {
 struct News {
     arrived: bool,
     requeued: HashSet<Lane>,
+    gates_moved: bool,
     start_over: bool,
 }
 
 impl Notices {
     pub fn arrived(&self) {
         self.note(|news| news.arrived = true);
+    }
+
+    pub fn gates_moved(&self) {
+        self.note(|news| news.gates_moved = true);
     }
 
     pub fn requeued(&self, lane: Lane) {
@@ -60,6 +65,9 @@ impl Notices {
         if news.start_over {
             order.start_over();
             return;
+        }
+        if news.gates_moved {
+            order.gates_moved();
         }
         if news.arrived {
             order.arrived();

@@ -10,12 +10,15 @@ use super::{
     health::Health,
     job::{Counts, Event, Shared, doubt_broken, resolve, run},
     notices::Notices,
-    order::{Limits, Load, Order, Rows},
+    order::{Load, Order, Rows},
     outcome::Signal,
     retry,
     status::{Rate, ReleaseStatus},
 };
-use crate::spool::{Cause, DomainCommand, SpoolError, Unfinished};
+use crate::{
+    mail::QueueId,
+    spool::{Cause, DomainCommand, SpoolError, Unfinished},
+};
 use std::{
     future::Future,
     pin::Pin,
@@ -31,6 +34,15 @@ use tokio::{
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// After a read of the spool has failed.
 const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// How far a release goes, and what it waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    /// The last message of a canary: it stops behind it.
+    pub last: Option<QueueId>,
+    /// Whether each mailbox waits for its gate.
+    pub gated: bool,
+}
 
 /// What a runner shows.
 #[derive(Default)]
@@ -65,6 +77,7 @@ pub(super) struct Runner {
     board: Arc<Board>,
     events: mpsc::UnboundedReceiver<Event>,
     order: Order,
+    plan: Plan,
     health: Health,
     /// Unused connections, the last used last, and since when they are unused.
     kept: Vec<(Connection, Instant)>,
@@ -83,9 +96,9 @@ impl Runner {
         domain: String,
         shared: Shared,
         events: mpsc::UnboundedReceiver<Event>,
-        notices: Arc<Notices>,
-        board: Arc<Board>,
-        limits: Limits,
+        (notices, board): (Arc<Notices>, Arc<Board>),
+        order: Order,
+        plan: Plan,
     ) -> Self {
         let (target, rules) = (&shared.setup.target, &shared.rules);
         board.write(|status, _| status.destination = target.to_string());
@@ -100,7 +113,8 @@ impl Runner {
             notices,
             board,
             events,
-            order: Order::new(limits),
+            order,
+            plan,
             health,
             kept: Vec::new(),
             sending: 0,
@@ -119,6 +133,7 @@ impl Runner {
             self.notices.take(&mut self.order, now_ms);
             self.dispatch(now_ms);
             self.begin_load(now_ms);
+            self.end_canary();
             self.show(now_ms);
             let wake = self.wake(now_ms);
             tokio::select! {
@@ -167,13 +182,16 @@ impl Runner {
             return;
         };
         let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
-        let order = self.shared.rules.order;
+        let (order, last) = (self.shared.rules.order, self.plan.last);
         self.loading = Some(Box::pin(async move {
             let limit = load.limit;
             let rows = match load.rows {
                 Rows::Scan { after } => {
                     let rows = spool.unfinished(domain, after, limit).await;
-                    rows.map(|rows| order.rows(rows))
+                    rows.map(|mut rows| {
+                        rows.retain(|row| last.is_none_or(|last| row.id.message <= last));
+                        order.rows(rows)
+                    })
                 }
                 Rows::Lane { lane, after, until } => {
                     order.page(&*spool, domain, lane, after, until, limit).await
@@ -251,10 +269,25 @@ impl Runner {
         }
         tracing::error!("{}: the release is paused: {reason}", self.domain);
         self.broken = Some(reason.clone());
+        let cause = "a release that meets the wrong answers stops";
+        self.command(DomainCommand::Pause { reason }, cause);
+    }
+
+    /// Stops when each message of a canary was sent or tried. A mailbox behind a gate is
+    /// not done with.
+    fn end_canary(&mut self) {
+        let sent = self.plan.last.is_some() && self.order.is_idle() && self.order.gated() == 0;
+        if sent && self.working == 0 && self.broken.is_none() {
+            tracing::info!("{}: the canary was sent", self.domain);
+            self.broken = Some("the canary was sent".into());
+            self.command(DomainCommand::EndCanary, "a canary is looked at");
+        }
+    }
+
+    fn command(&self, command: DomainCommand, cause: &'static str) {
         let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
         tokio::spawn(async move {
-            let cause = Cause::Policy("a release that meets the wrong answers stops".into());
-            let command = DomainCommand::Pause { reason };
+            let cause = Cause::Policy(cause.into());
             if let Err(error) = spool.command(domain.clone(), command, cause).await {
                 tracing::error!("{domain}: the pause is not recorded: {error}");
             }
@@ -284,6 +317,7 @@ impl Runner {
             status.in_flight = self.sending;
             status.window = self.order.held();
             status.mailboxes_waiting = self.order.blocked();
+            status.mailboxes_gated = self.order.gated();
         });
     }
 

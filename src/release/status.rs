@@ -22,6 +22,8 @@ pub struct ReleaseStatus {
     pub window: usize,
     /// Mailboxes that wait for their next try.
     pub mailboxes_waiting: usize,
+    /// Mailboxes that wait for their gate.
+    pub mailboxes_gated: usize,
     /// Since this release was started or taken up again:
     pub delivered: u64,
     /// Times that a delivery was deferred.

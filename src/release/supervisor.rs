@@ -3,11 +3,12 @@
 use super::{
     connection::Setup,
     deliver::Orders,
+    gates::{Closed, Gates},
     job::{Clock, Shared},
     measures::Measures,
     notices::Notices,
-    order::Limits,
-    runner::{Board, Runner},
+    order::{Limits, Order},
+    runner::{Board, Plan, Runner},
     status::ReleaseStatus,
     target::Target,
     timeouts::Timeouts,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     config::{Config, Destination, DestinationXclient, Release},
     mail::REPORTS_DOMAIN,
-    spool::{Change, Phase, Spool},
+    spool::{Change, Gate, Phase, Spool},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -42,12 +43,14 @@ pub struct Releaser {
     limits: Limits,
     clock: Clock,
     measures: Measures,
+    gates: Arc<dyn Gates>,
     running: Mutex<HashMap<String, Running>>,
 }
 
 /// A domain's runner.
 struct Running {
     target: Target,
+    plan: Plan,
     rules: Release,
     orders: watch::Sender<Orders>,
     notices: Arc<Notices>,
@@ -69,6 +72,7 @@ impl Releaser {
             limits: Limits::default(),
             clock: Arc::new(now_ms),
             measures: Measures::default(),
+            gates: Arc::new(Closed),
             running: Mutex::default(),
         })
     }
@@ -84,6 +88,18 @@ impl Releaser {
     #[must_use]
     pub fn measures(&self) -> &Measures {
         &self.measures
+    }
+
+    /// The same, asking for each mailbox where a release waits for each.
+    #[must_use]
+    pub fn with_gates(mut self, gates: Arc<dyn Gates>) -> Self {
+        self.gates = gates;
+        self
+    }
+
+    /// Some gates have opened.
+    pub fn gates_moved(&self) {
+        (self.running().values()).for_each(|running| running.notices.gates_moved());
     }
 
     /// The same with another clock.
@@ -173,11 +189,16 @@ impl Releaser {
     }
 
     /// Where a domain's mail is to go now; nothing when it is to stay.
-    fn wanted(&self, domain: &str) -> Option<Target> {
+    fn wanted(&self, domain: &str) -> Option<(Target, Plan)> {
         let status = self.spool.domain(domain)?;
-        if status.phase == Phase::Hold || status.paused.is_some() {
+        let stands = status.phase == Phase::Hold || status.gate == Gate::Domain;
+        if stands || status.paused.is_some() {
             return None;
         }
+        let plan = Plan {
+            last: status.canary.map(|canary| canary.last),
+            gated: status.gate == Gate::Mailbox,
+        };
         let config = self.config.load();
         let mut target = Target::new(configured(&config, domain), status.to.as_deref());
         // A report has no other client than this relay.
@@ -189,7 +210,7 @@ impl Releaser {
         if target.is_none() {
             tracing::error!("{domain}: there is no destination to release it to");
         }
-        target
+        Some((target?, plan))
     }
 
     /// Starts a runner, or stops the one that should not run, or not to there. A domain
@@ -200,19 +221,26 @@ impl Releaser {
         match (all.get(domain), wanted) {
             (Some(running), wanted) => {
                 let rules = &self.config.load().release;
-                if wanted.as_ref() != Some(&running.target) || *rules != running.rules {
+                let same =
+                    wanted.is_some_and(|wanted| wanted == (running.target.clone(), running.plan));
+                if !same || *rules != running.rules {
                     running.orders.send_replace(Orders::Stop);
                 }
             }
-            (None, Some(target)) => {
-                let running = self.start(domain, target, runners);
+            (None, Some(wanted)) => {
+                let running = self.start(domain, wanted, runners);
                 all.insert(domain.to_owned(), running);
             }
             (None, None) => {}
         }
     }
 
-    fn start(&self, domain: &str, target: Target, runners: &mut JoinSet<String>) -> Running {
+    fn start(
+        &self,
+        domain: &str,
+        (target, plan): (Target, Plan),
+        runners: &mut JoinSet<String>,
+    ) -> Running {
         let (orders, orders_seen) = watch::channel(Orders::Work);
         let (events, events_seen) = mpsc::unbounded_channel();
         let (notices, board) = (Arc::new(Notices::default()), Arc::new(Board::default()));
@@ -233,13 +261,26 @@ impl Releaser {
         };
         let name = domain.to_owned();
         let (bell, shown) = (notices.clone(), board.clone());
-        let runner = Runner::new(name.clone(), shared, events_seen, bell, shown, self.limits);
+        let mut order = Order::new(self.limits);
+        if plan.gated {
+            let (gates, domain) = (self.gates.clone(), name.clone());
+            order = order.gated_by(Box::new(move |lane| gates.is_open(&domain, lane)));
+        }
+        let runner = Runner::new(
+            name.clone(),
+            shared,
+            events_seen,
+            (bell, shown),
+            order,
+            plan,
+        );
         runners.spawn(async move {
             runner.run().await;
             name
         });
         Running {
             target,
+            plan,
             rules: config.release.clone(),
             orders,
             notices,

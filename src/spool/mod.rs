@@ -10,6 +10,7 @@
 mod error;
 mod measures;
 mod model;
+mod plan;
 mod receipt;
 #[cfg(feature = "engine")]
 pub mod rocks;
@@ -17,6 +18,7 @@ pub mod rocks;
 pub use error::SpoolError;
 pub use measures::Measures;
 pub use model::*;
+pub use plan::{Canary, Gate};
 pub use receipt::Receipt;
 
 use crate::mail::{DeliveryId, Digest, Envelope, Lane, QueueId};

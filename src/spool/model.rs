@@ -1,5 +1,6 @@
 //! What the spool keeps: messages, deliveries, their states and events, domains.
 
+use super::plan::{Canary, Gate};
 use crate::mail::{DeliveryId, Digest, Envelope, Lane, QueueId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -234,6 +235,12 @@ pub enum Step {
     Retry,
     /// Found at the destination by asking it; from `InDoubt`.
     Found,
+    /// Known not to be at the destination, by asking it, so that it is sent again and is
+    /// not there twice; from `InDoubt`.
+    Absent,
+    /// Delivered once, and perhaps lost by the destination since: in doubt; from
+    /// `Delivered`, while the message's bytes are kept.
+    Rewind,
     /// A person reports it back; from anything unfinished, but not under an attempt.
     Bounce,
     /// A person gives it up; from anything unfinished, but not under an attempt.
@@ -253,6 +260,8 @@ impl Step {
             Self::Park => "parked",
             Self::Retry => "retried",
             Self::Found => "found",
+            Self::Absent => "missed",
+            Self::Rewind => "rewound",
             Self::Bounce => "bounced",
             Self::Drop => "dropped",
         }
@@ -347,7 +356,15 @@ pub enum DomainCommand {
         to: Option<String>,
         /// Where the domain goes when the backlog is empty: `Forward` or `Hold`.
         then: Phase,
+        /// So many messages first; then it stands until it is told to go on.
+        canary: Option<u32>,
+        /// Who says that mail may go.
+        gate: Gate,
     },
+    /// Opens the gate of a release for all.
+    Open,
+    /// The messages that were to go first have gone: stop, to be looked at.
+    EndCanary,
     /// Stop in the present phase.
     Pause {
         /// Why.
@@ -355,6 +372,19 @@ pub enum DomainCommand {
     },
     /// Go on.
     Resume,
+}
+
+impl DomainCommand {
+    /// A release to where the configuration says, into `forward`, that waits for nothing.
+    #[must_use]
+    pub fn release() -> Self {
+        Self::Release {
+            to: None,
+            then: Phase::Forward,
+            canary: None,
+            gate: Gate::Open,
+        }
+    }
 }
 
 /// Deliveries and bytes in one state. Bytes count a message once for each recipient.
@@ -386,6 +416,10 @@ pub struct Ledger {
     pub bounced: Tally,
     /// [`Standing::Dropped`].
     pub dropped: Tally,
+    /// How many times a delivery was in doubt.
+    pub doubted: u64,
+    /// How many of those were then found at the destination.
+    pub found: u64,
     /// How many deliveries were sent again after doubt, so that they may be there twice.
     pub resent: u64,
 }
@@ -450,6 +484,10 @@ pub struct DomainStatus {
     pub then: Phase,
     /// A destination that was given by `relay release --to`.
     pub to: Option<String>,
+    /// The messages that go before all others, until the release goes on behind them.
+    pub canary: Option<Canary>,
+    /// Who says that mail may go.
+    pub gate: Gate,
     /// When mail for it last arrived, milliseconds since 1970; 0 for never.
     pub last_arrival_ms: u64,
     /// How many deliveries stand where.

@@ -157,6 +157,7 @@ fn view(status: ReleaseStatus) -> ReleaseView {
         connections: count(status.connections),
         connections_allowed: count(status.connections_allowed),
         mailboxes_waiting: count(status.mailboxes_waiting),
+        mailboxes_gated: count(status.mailboxes_gated),
         rate_per_s: (status.rate * 100.0).round() / 100.0,
     }
 }

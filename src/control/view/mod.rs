@@ -16,4 +16,4 @@ pub use fsck::{FsckDomainView, FsckView, RepairView};
 pub use message::{MessageView, NULL_SENDER, RecipientView};
 pub use mover::{AccountsView, MovedView, MoverView, TroubledView, Whose};
 pub use rail::{Mark, RailView};
-pub use status::{DomainView, Live, ReleaseView, Speed, StatesView, StatusView};
+pub use status::{CanaryView, DomainView, Live, ReleaseView, Speed, StatesView, StatusView};

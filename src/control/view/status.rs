@@ -4,7 +4,7 @@ use super::{MoverView, RailView};
 use crate::{
     control::next,
     ledger::Cutover,
-    spool::{DomainStatus, Phase, State, Tally},
+    spool::{Canary, DomainStatus, Gate, Phase, State, Tally},
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,13 @@ pub struct DomainView {
     /// The destination given by `relay release --to`; absent: the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// What its release waits for: `domain` (nothing goes yet), `mailbox` (each mailbox
+    /// for its own); absent: for nothing.
+    #[serde(default, skip_serializing_if = "Gate::is_open")]
+    pub gate: Gate,
+    /// The messages that go before all others; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryView>,
     /// Deliveries ever accepted, with the sum of their messages' sizes.
     pub accepted: Tally,
     /// Deliveries in each state.
@@ -51,6 +58,12 @@ pub struct DomainView {
     pub balanced: bool,
     /// Deliveries that a release still has to bring to an end.
     pub backlog: u64,
+    /// How many times a delivery was in doubt.
+    #[serde(default)]
+    pub doubted: u64,
+    /// How many of those were then found at the new server.
+    #[serde(default)]
+    pub found: u64,
     /// Deliveries that were sent again after doubt, and so may be there twice.
     pub resent: u64,
     /// When mail for it last arrived; absent: never.
@@ -76,6 +89,33 @@ pub struct DomainView {
     pub rail: Vec<RailView>,
     /// What an operator should do next, in words.
     pub next: String,
+}
+
+/// The first messages of a release, behind which it stops.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CanaryView {
+    /// How many messages.
+    pub messages: u32,
+    /// The queue id of the first.
+    pub first: String,
+    /// The queue id of the last.
+    pub last: String,
+    /// When it was ordered.
+    pub since_ms: u64,
+    /// Whether all of them were sent or tried, and the release stands.
+    pub sent: bool,
+}
+
+impl From<Canary> for CanaryView {
+    fn from(canary: Canary) -> Self {
+        Self {
+            messages: canary.messages,
+            first: canary.first.to_string(),
+            last: canary.last.to_string(),
+            since_ms: canary.since_ms,
+            sent: canary.sent,
+        }
+    }
 }
 
 /// Deliveries and bytes in each public state. Bytes count a message once a recipient.
@@ -120,6 +160,9 @@ pub struct ReleaseView {
     pub connections_allowed: u64,
     /// Mailboxes that wait for their next try.
     pub mailboxes_waiting: u64,
+    /// Mailboxes that wait for their gate.
+    #[serde(default)]
+    pub mailboxes_gated: u64,
     /// Deliveries a second, over the last ten seconds.
     pub rate_per_s: f64,
 }
@@ -205,10 +248,14 @@ impl DomainView {
             paused: status.paused.clone(),
             then: status.then,
             to: status.to.clone(),
+            gate: status.gate,
+            canary: status.canary.map(CanaryView::from),
             accepted: status.ledger.accepted,
             states: StatesView::of(status),
             balanced: status.ledger.balances(),
             backlog: status.ledger.backlog(),
+            doubted: status.ledger.doubted,
+            found: status.ledger.found,
             resent: status.ledger.resent,
             last_arrival_ms: (status.last_arrival_ms > 0).then_some(status.last_arrival_ms),
             oldest_ms,
@@ -263,6 +310,8 @@ mod tests {
         for absent in [
             "paused",
             "to",
+            "gate",
+            "canary",
             "last_arrival_ms",
             "oldest_ms",
             "release",

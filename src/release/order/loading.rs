@@ -57,7 +57,7 @@ impl Order {
         let Some(entry) = Entry::of(row) else {
             return;
         };
-        if self.blocked.contains_key(&row.lane) {
+        if self.blocked.contains_key(&row.lane) || self.gated.contains(&row.lane) {
             return;
         }
         let share = self.limits.lane;

@@ -13,6 +13,7 @@
 //! share of the window, it is read from the spool's own index of the lane, oldest first,
 //! until it has caught up with the scan.
 
+mod gate;
 mod lane;
 mod loading;
 #[cfg(test)]
@@ -23,8 +24,9 @@ use crate::{
     mail::{DeliveryId, Lane, QueueId},
     spool::{Standing, Unfinished},
 };
+pub use gate::LaneGate;
 use lane::{Active, Page};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// The bounds of an [`Order`].
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +136,10 @@ pub struct Order {
     blocked: HashMap<Lane, u64>,
     /// The same, by time.
     due: BTreeSet<(u64, Lane)>,
+    /// Who says whether a lane may go; nobody has to.
+    gate: Option<LaneGate>,
+    /// Lanes that may not go yet.
+    gated: HashSet<Lane>,
     /// Active lanes that need a page from the index.
     wanting: VecDeque<Lane>,
     messages: HashMap<QueueId, Pending>,
@@ -159,6 +165,8 @@ impl Order {
             lanes: HashMap::new(),
             blocked: HashMap::new(),
             due: BTreeSet::new(),
+            gate: None,
+            gated: HashSet::new(),
             wanting: VecDeque::new(),
             messages: HashMap::new(),
             ready: BTreeSet::new(),
@@ -182,6 +190,7 @@ impl Order {
         if let Some(due_ms) = self.blocked.remove(&lane) {
             self.due.remove(&(due_ms, lane));
         }
+        self.gated.remove(&lane);
         self.lanes.entry(lane).or_default().reload = true;
         self.step(lane, now_ms);
     }
@@ -197,6 +206,7 @@ impl Order {
         self.held = self.lanes.len();
         self.blocked.clear();
         self.due.clear();
+        self.gated.clear();
         self.wanting.clear();
         self.messages.clear();
         self.ready.clear();
@@ -378,6 +388,13 @@ impl Order {
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// Whether nothing can happen but by time, news or a gate: all that there is was read,
+    /// and nothing of it can go or is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.more && self.loading.is_none() && self.lanes.is_empty()
     }
 
     /// Mailboxes that wait for a time to come.

@@ -4,6 +4,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
 
 /// A spool of one domain in memory.
 #[derive(Default)]
@@ -83,6 +84,8 @@ impl Dice {
 
 struct Simulation {
     order: Order,
+    /// Lanes whose gate is closed.
+    shut: Arc<Mutex<HashSet<Lane>>>,
     limits: Limits,
     model: Model,
     dice: Dice,
@@ -102,8 +105,16 @@ impl Simulation {
             recipients: 1 + dice.roll(6) as usize,
             group_wait_ms: dice.roll(1000),
         };
+        let shut: HashSet<Lane> = match dice.roll(3) {
+            0 => (0..20).map(|lane| Lane(lane * 2)).collect(),
+            _ => HashSet::new(),
+        };
+        let shut = Arc::new(Mutex::new(shut));
+        let asked = shut.clone();
+        let gate = move |lane| !asked.lock().unwrap().contains(&lane);
         Self {
-            order: Order::new(limits),
+            order: Order::new(limits).gated_by(Box::new(gate)),
+            shut,
             limits,
             model: Model::default(),
             dice,
@@ -149,6 +160,7 @@ impl Simulation {
             assert!(!job.recipients.is_empty());
             assert!(job.recipients.len() <= self.limits.recipients);
             for (recipient, lane) in &job.recipients {
+                assert!(!self.shut.lock().unwrap().contains(lane), "through a gate");
                 let id = DeliveryId {
                     message: job.message,
                     recipient: *recipient,
@@ -243,6 +255,13 @@ impl Simulation {
         self.order.requeued(lane, self.now_ms);
     }
 
+    /// Some gates open.
+    fn open(&mut self) {
+        let keep = self.dice.roll(40);
+        self.shut.lock().unwrap().retain(|lane| lane.0 < keep);
+        self.order.gates_moved();
+    }
+
     fn act(&mut self, mailboxes: u64, trouble: u64) {
         match self.dice.roll(100) {
             0..20 => self.arrive(mailboxes),
@@ -252,13 +271,18 @@ impl Simulation {
             75..92 => self.finish(trouble),
             92..97 => self.now_ms += self.dice.roll(2_000),
             97..99 => self.meddle(),
-            _ if self.dice.roll(4) == 0 => self.order.start_over(),
-            _ => {}
+            _ => match self.dice.roll(8) {
+                0..2 => self.order.start_over(),
+                2 => self.open(),
+                _ => {}
+            },
         }
     }
 
     /// With nothing going wrong any more, everything must get through.
     fn drain(&mut self) {
+        self.shut.lock().unwrap().clear();
+        self.order.gates_moved();
         let mut idle = 0;
         while idle < 10 {
             let before = self.model.in_flight.len() + self.jobs.len();
@@ -282,6 +306,8 @@ impl Simulation {
         }
         assert_eq!(self.order.held(), 0);
         assert_eq!(self.order.blocked(), 0);
+        assert_eq!(self.order.gated(), 0);
+        assert!(self.order.is_idle());
         assert!(self.order.lanes.is_empty());
         assert!(self.order.messages.is_empty());
     }

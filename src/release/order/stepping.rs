@@ -45,6 +45,13 @@ impl Order {
         if active.head_seen {
             return;
         }
+        if !self.may_go(lane) {
+            self.shut(lane, now_ms);
+            return;
+        }
+        let Some(active) = self.lanes.get_mut(&lane) else {
+            return;
+        };
         match head.standing {
             Standing::Deferred { due_ms } | Standing::InDoubt { due_ms } if due_ms > now_ms => {
                 self.block(lane, due_ms, now_ms);

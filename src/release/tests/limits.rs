@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     mail::BodyKind,
     release::peer::{Act, Moment},
+    spool::Gate,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -164,6 +165,8 @@ async fn to_takes_held_mail_elsewhere() {
     let command = DomainCommand::Release {
         to: Some(right.address.to_string()),
         then: Phase::Forward,
+        canary: None,
+        gate: Gate::Open,
     };
     world.command(command).await;
     world.drained().await;

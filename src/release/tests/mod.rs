@@ -5,6 +5,7 @@ mod chunking;
 mod faults;
 mod limits;
 mod order;
+mod plan;
 mod session;
 mod xclient;
 
@@ -112,12 +113,21 @@ impl World {
     }
 
     fn with(address: SocketAddr, change: impl FnOnce(&mut Config), timeouts: Timeouts) -> Self {
+        Self::of(address, change, timeouts, |releaser| releaser)
+    }
+
+    fn of(
+        address: SocketAddr,
+        change: impl FnOnce(&mut Config),
+        timeouts: Timeouts,
+        equip: impl FnOnce(Releaser) -> Releaser,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config(directory.path(), address);
         change(&mut config);
         let spool = RocksSpool::open(&config.spool).unwrap();
         let releaser = Releaser::new(Arc::new(config), spool.clone()).unwrap();
-        let releaser = Arc::new(releaser.with_timeouts(timeouts));
+        let releaser = Arc::new(equip(releaser.with_timeouts(timeouts)));
         let (stop, stopped) = oneshot::channel();
         let running = releaser.clone();
         let domains = spool.clone();
@@ -149,10 +159,7 @@ impl World {
     }
 
     async fn release(&self) {
-        let command = DomainCommand::Release {
-            to: None,
-            then: Phase::Forward,
-        };
+        let command = DomainCommand::release();
         self.command(command).await;
     }
 

@@ -10,10 +10,7 @@ use super::{
 };
 use crate::{
     mail::{DeliveryId, Digest, QueueId, REPORTS_DOMAIN},
-    spool::{
-        Cause, Change, DomainCommand, DomainStatus, Phase, Receipt, Report, SpoolError, Standing,
-        Step, Transition,
-    },
+    spool::{Cause, Change, Phase, Receipt, Report, SpoolError, Standing, Step, Transition},
 };
 use std::collections::{BTreeSet, HashSet};
 
@@ -123,6 +120,9 @@ impl Committer {
             let record = self.delivery(turn, transition.delivery)?;
             let phase = self.books.domain(DomainNumber(record.domain))?.phase;
             let attempting = self.books.attempts.contains(&transition.delivery);
+            if transition.step == Step::Rewind {
+                self.check_body(transition.delivery.message)?;
+            }
             let effect = effect(&transition, &record, phase, attempting)?;
             if !seen.insert(transition.delivery) {
                 return Err(SpoolError::Conflict {
@@ -219,13 +219,19 @@ impl Committer {
         let domain = DomainNumber(before.domain);
         let from = before.standing;
         self.books.count(domain, Some(from), to, before.size)?;
-        if step == Step::Retry && matches!(from, Standing::InDoubt { .. }) {
-            self.books.change(domain)?.ledger.resent += 1;
+        let ledger = &mut self.books.change(domain)?.ledger;
+        match (step, from) {
+            (Step::Retry, Standing::InDoubt { .. }) => ledger.resent += 1,
+            (Step::Found, _) => ledger.found += 1,
+            (Step::Doubt { .. } | Step::Rewind, _) => ledger.doubted += 1,
+            _ => {}
         }
         // A person's decision, or a policy's, changes what the lane may do next; a release
         // knows the steps of its own attempts.
-        if matches!(step, Step::Retry | Step::Found | Step::Bounce | Step::Drop)
-            || (step == Step::Park && matches!(cause, Cause::Operator(_)))
+        if matches!(
+            step,
+            Step::Retry | Step::Absent | Step::Found | Step::Rewind | Step::Bounce | Step::Drop
+        ) || (step == Step::Park && matches!(cause, Cause::Operator(_)))
         {
             let name = self.books.name(domain).unwrap_or_default().to_owned();
             turn.changes.push(Change::Requeued {
@@ -291,7 +297,16 @@ impl Committer {
         found.ok_or(SpoolError::UnknownDelivery(id))
     }
 
-    fn is_finished(&self, turn: &Turn, message: QueueId) -> Result<bool, SpoolError> {
+    /// That a message can be sent again.
+    fn check_body(&self, id: QueueId) -> Result<(), SpoolError> {
+        let record = self.store.get::<MessageRecord>(&Key::message(id))?;
+        match record.ok_or(SpoolError::UnknownMessage(id))?.body {
+            BodyAt::Gone => Err(SpoolError::NoBody(id)),
+            BodyAt::Inline | BodyAt::File(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn is_finished(&self, turn: &Turn, message: QueueId) -> Result<bool, SpoolError> {
         let prefix = Key::deliveries(message);
         let mut finished = true;
         self.store
@@ -315,55 +330,5 @@ impl Committer {
             self.books.add(name, now_ms);
         }
         Ok(())
-    }
-
-    /// Carries out an operator's order.
-    pub(super) fn command(
-        &mut self,
-        turn: &mut Turn,
-        name: &str,
-        command: DomainCommand,
-        cause: &Cause,
-    ) -> Result<DomainStatus, SpoolError> {
-        let now_ms = (self.clock)();
-        let number = self.books.number(name);
-        let number = number.ok_or_else(|| SpoolError::UnknownDomain(name.to_owned()))?;
-        let before = self.books.domain(number)?.phase;
-        let batch = &mut turn.batch;
-        match command {
-            DomainCommand::Hold => {
-                if before != Phase::Hold {
-                    self.books
-                        .enter(batch, number, Phase::Hold, cause, now_ms)?;
-                }
-            }
-            DomainCommand::Release { to, then } => {
-                let record = self.books.change(number)?;
-                record.then = then;
-                record.paused = None;
-                if to.is_some() && record.to != to {
-                    record.to.clone_from(&to);
-                    let what = format!("destination {}", to.unwrap_or_default());
-                    self.books.note(batch, number, what, cause, now_ms)?;
-                }
-                if before != Phase::Release {
-                    self.books
-                        .enter(batch, number, Phase::Release, cause, now_ms)?;
-                }
-            }
-            DomainCommand::Pause { reason } => {
-                self.books
-                    .note(batch, number, format!("paused: {reason}"), cause, now_ms)?;
-                self.books.change(number)?.paused = Some(reason);
-            }
-            DomainCommand::Resume => {
-                if self.books.change(number)?.paused.take().is_some() {
-                    self.books
-                        .note(batch, number, "resumed".into(), cause, now_ms)?;
-                }
-            }
-        }
-        self.books.settle(batch, now_ms)?;
-        Ok(super::books::status(name, self.books.domain(number)?))
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     mail::{DeliveryId, QueueId},
-    spool::{Cause, DomainStatus, Ledger, Phase, SpoolError, Standing, Tally},
+    spool::{Cause, DomainStatus, Gate, Ledger, Phase, SpoolError, Standing, Tally},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -78,6 +78,8 @@ impl Books {
             paused: None,
             then: Phase::Forward,
             to: None,
+            canary: None,
+            gate: Gate::Open,
             last_arrival_ms: 0,
             ledger: Ledger::default(),
             removed: Removed::default(),
@@ -191,6 +193,8 @@ impl Books {
             .iter()
             .filter_map(|number| Some((*number, &self.domains.get(number)?.1)))
             .filter(|(_, record)| record.phase == Phase::Release && record.ledger.backlog() == 0)
+            // What arrives from then on would go at once.
+            .filter(|(_, record)| record.canary.is_none() && record.gate == Gate::Open)
             .map(|(number, record)| (number, record.then))
             .collect();
         for (number, then) in drained {
@@ -225,6 +229,8 @@ pub fn status(name: &str, record: &DomainRecord) -> DomainStatus {
         paused: record.paused.clone(),
         then: record.then,
         to: record.to.clone(),
+        canary: record.canary,
+        gate: record.gate,
         last_arrival_ms: record.last_arrival_ms,
         ledger: record.ledger,
     }

@@ -373,6 +373,7 @@ impl Committer {
         let before = domains.get(&domain.name);
         let same = before.is_some_and(|before| {
             (before.phase, &before.paused, &before.to) == (domain.phase, &domain.paused, &domain.to)
+                && (before.canary, before.gate) == (domain.canary, domain.gate)
         });
         (!same).then(|| Change::Domain {
             domain: domain.name.clone(),

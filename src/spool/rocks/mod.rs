@@ -13,6 +13,7 @@
 
 mod apply;
 mod books;
+mod command;
 mod commit;
 mod draft;
 mod files;
@@ -66,7 +67,7 @@ pub struct RocksSpool {
     space: Space,
     published: Arc<Published>,
     numbers: RwLock<HashMap<String, DomainNumber>>,
-    floors: Mutex<HashMap<DomainNumber, DeliveryId>>,
+    floors: Mutex<Floors>,
     /// Nothing when it is open for reading only.
     writer: Option<Handle>,
     _lock: Lock,
@@ -209,20 +210,30 @@ impl RocksSpool {
         phases.collect()
     }
 
-    /// Where the arrival order of a domain begins by now. Entries only ever go from its
-    /// front, so what was found first once is never preceded again; beginning there spares
-    /// a walk over the traces of everything that was delivered.
-    fn floor(&self, domain: DomainNumber) -> Result<DeliveryId, SpoolError> {
+    /// Where the arrival order of a domain begins by now, and for how many rewinds that
+    /// holds.
+    fn floor(&self, domain: DomainNumber) -> Result<(DeliveryId, u64), SpoolError> {
         let floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        floors
-            .get(&domain)
-            .map_or_else(|| start(None), |floor| Ok(*floor))
+        let first = match floors.first.get(&domain) {
+            Some(first) => *first,
+            None => start(None)?,
+        };
+        Ok((first, floors.rewinds))
     }
 
-    fn raise_floor(&self, domain: DomainNumber, first: DeliveryId) {
+    fn raise_floor(&self, domain: DomainNumber, first: DeliveryId, rewinds: u64) {
         let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        let floor = floors.entry(domain).or_insert(first);
-        *floor = first.max(*floor);
+        if floors.rewinds == rewinds {
+            let floor = floors.first.entry(domain).or_insert(first);
+            *floor = first.max(*floor);
+        }
+    }
+
+    /// What was delivered is back at its place in the order.
+    fn drop_floors(&self) {
+        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        floors.first.clear();
+        floors.rewinds += 1;
     }
 }
 
@@ -310,7 +321,14 @@ impl Spool for RocksSpool {
     }
 
     fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>> {
-        self.ask(|reply| Request::Advance(transitions, reply))
+        let rewinds = (transitions.iter()).any(|transition| transition.step == Step::Rewind);
+        Box::pin(async move {
+            let done = self.ask(|reply| Request::Advance(transitions, reply)).await;
+            if rewinds {
+                self.drop_floors();
+            }
+            done
+        })
     }
 
     fn bounce(
@@ -362,13 +380,13 @@ impl Spool for RocksSpool {
     ) -> Answer<'_, Vec<Unfinished>> {
         Box::pin(async move {
             let domain = self.number(&domain)?;
-            let floor = self.floor(domain)?;
+            let (floor, rewinds) = self.floor(domain)?;
             let from = start(after)?.max(floor);
             let found = self
                 .read(move |store, _| read::unfinished(store, domain, from, limit))
                 .await?;
             if let (true, Some(first)) = (from == floor, found.first()) {
-                self.raise_floor(domain, first.id);
+                self.raise_floor(domain, first.id, rewinds);
             }
             Ok(found)
         })
@@ -425,6 +443,16 @@ impl Spool for RocksSpool {
             }
         })
     }
+}
+
+/// Where the arrival order of each domain begins. Entries go from its front, so what was
+/// found first once is preceded again by a rewind only; beginning there spares a walk over
+/// the traces of everything that was delivered.
+#[derive(Default)]
+struct Floors {
+    first: HashMap<DomainNumber, DeliveryId>,
+    /// Rewinds so far: what was read before one is no floor behind it.
+    rewinds: u64,
 }
 
 /// Where a walk begins that goes on behind `after`.

@@ -38,7 +38,9 @@ impl Committer {
             })?;
         let count = expired.len();
         for (key, at_ms, stage, message) in expired {
-            if stage == Stage::Body as u8 {
+            if !self.is_finished(turn, message)? {
+                // It was rewound since, and expires anew when it is delivered again.
+            } else if stage == Stage::Body as u8 {
                 self.remove_body(turn, message)?;
                 let later = at_ms.saturating_add(self.retention.records_ms);
                 turn.batch

@@ -4,12 +4,12 @@
 
 use crate::{
     mail::{Digest, Envelope, Lane, QueueId},
-    spool::{Cause, Ledger, Phase, Remote, SpoolError, Standing, Tally},
+    spool::{Canary, Cause, Gate, Ledger, Phase, Remote, SpoolError, Standing, Tally},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of the spool as a whole, kept in [`Head`], and of each record.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// What is written with every batch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -124,6 +124,10 @@ pub struct DomainRecord {
     pub then: Phase,
     /// A destination in the place of the configured one.
     pub to: Option<String>,
+    /// The messages that go before all others.
+    pub canary: Option<Canary>,
+    /// Who says that mail may go.
+    pub gate: Gate,
     /// When mail last arrived, milliseconds since 1970; 0 for never.
     pub last_arrival_ms: u64,
     /// How many deliveries stand where, removed ones included.
@@ -216,6 +220,6 @@ mod tests {
             lane: Lane(300),
             standing: Standing::Deferred { due_ms: 5 },
         };
-        assert_eq!(encode(&record).unwrap(), [1, 0xac, 0x02, 1, 5]);
+        assert_eq!(encode(&record).unwrap(), [VERSION, 0xac, 0x02, 1, 5]);
     }
 }

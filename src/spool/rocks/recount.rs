@@ -303,6 +303,8 @@ impl Count<'_> {
             let number = DomainNumber(record.number);
             let mut recounted = self.ledgers.remove(&number).unwrap_or_default();
             add_removed(&mut recounted, record.removed);
+            recounted.doubted = record.ledger.doubted;
+            recounted.found = record.ledger.found;
             recounted.resent = record.ledger.resent;
             if recounted != record.ledger {
                 self.finding(format!("{name}: the counters differ from the records"));

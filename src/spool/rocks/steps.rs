@@ -45,6 +45,11 @@ pub fn effect(
             Effect::Move(Waiting)
         }
         (Step::Found, InDoubt { .. }) => Effect::Move(Delivered),
+        (Step::Absent, InDoubt { .. }) => Effect::Move(Waiting),
+        // Its history goes on; whether it is still there is asked before it is sent.
+        (Step::Rewind, Delivered) => Effect::Move(InDoubt {
+            due_ms: transition.at_ms,
+        }),
         (Step::Bounce, Waiting | Deferred { .. } | InDoubt { .. } | Parked) if !attempting => {
             Effect::Move(Bounced)
         }

@@ -2,6 +2,7 @@
 //! order and whole; counters are what a recount says; damage is noticed.
 
 mod bounced;
+mod plan;
 mod repeated;
 
 use super::*;
@@ -85,10 +86,7 @@ async fn step(
 }
 
 async fn release(spool: &RocksSpool) {
-    let command = DomainCommand::Release {
-        to: None,
-        then: Phase::Forward,
-    };
+    let command = DomainCommand::release();
     let cause = Cause::Operator("relay release".into());
     spool
         .command("corp.example".into(), command, cause)

@@ -1,0 +1,94 @@
+//! What a release waits for is on disk, and keeps it from coming to its end.
+
+use super::*;
+use crate::spool::Gate;
+
+async fn command(spool: &RocksSpool, command: DomainCommand) -> DomainStatus {
+    let cause = Cause::Operator("test".into());
+    let done = spool.command("corp.example".into(), command, cause).await;
+    done.unwrap()
+}
+
+fn release_with(canary: Option<u32>, gate: Gate) -> DomainCommand {
+    DomainCommand::Release {
+        to: None,
+        then: Phase::Forward,
+        canary,
+        gate,
+    }
+}
+
+#[tokio::test]
+async fn a_canary_is_the_first_of_the_backlog_and_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory);
+    let spool = open(&config).await;
+    let mut ids = Vec::new();
+    for to in [
+        &["a@other.example"][..],
+        &["b@corp.example", "c@corp.example"],
+        &["d@corp.example"],
+        &["e@corp.example"],
+    ] {
+        ids.push(accept(&spool, to, b"x").await.id());
+    }
+    step(&spool, ids[2], 0, Step::Park).await.unwrap();
+    let status = command(&spool, release_with(Some(2), Gate::Open)).await;
+    let canary = status.canary.unwrap();
+    // What is parked would not be sent, and another domain's mail is not meant.
+    assert_eq!((canary.first, canary.last), (ids[1], ids[3]));
+    assert_eq!((canary.messages, canary.sent), (2, false));
+    shut(spool).await;
+    let spool = open(&config).await;
+    assert_eq!(spool.domain("corp.example").unwrap().canary, Some(canary));
+
+    // With everything sent it stands all the same, until a person goes on.
+    for (id, recipients) in [(ids[1], 2), (ids[3], 1)] {
+        for recipient in 0..recipients {
+            step(&spool, id, recipient, Step::Attempt).await.unwrap();
+            step(&spool, id, recipient, Step::Deliver).await.unwrap();
+        }
+    }
+    assert_eq!(spool.domain("corp.example").unwrap().phase, Phase::Release);
+    let status = command(&spool, DomainCommand::EndCanary).await;
+    assert!(status.paused.unwrap().contains("canary of 2"));
+    assert!(status.canary.unwrap().sent);
+    let status = command(&spool, DomainCommand::Resume).await;
+    assert_eq!((status.phase, status.canary), (Phase::Forward, None));
+    assert_eq!(status.paused, None);
+}
+
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_canary_does_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = open(&config(&directory)).await;
+    let _ = accept(&spool, &["a@corp.example"], b"x").await;
+    command(&spool, release_with(Some(5), Gate::Open)).await;
+    let reason = "refused".into();
+    command(&spool, DomainCommand::Pause { reason }).await;
+    let status = command(&spool, DomainCommand::Resume).await;
+    assert_eq!(status.canary.map(|canary| canary.messages), Some(1));
+    let status = command(&spool, DomainCommand::Hold).await;
+    assert_eq!(status.canary, None);
+}
+
+#[tokio::test]
+async fn a_closed_gate_keeps_an_empty_release_from_going_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory);
+    let spool = open(&config).await;
+    for gate in [Gate::Domain, Gate::Mailbox] {
+        let status = command(&spool, release_with(Some(3), gate)).await;
+        // Nothing is held, so nothing can go first.
+        assert_eq!((status.phase, status.canary), (Phase::Release, None));
+        assert_eq!(status.gate, gate);
+    }
+    shut(spool).await;
+    let spool = open(&config).await;
+    assert_eq!(spool.domain("corp.example").unwrap().gate, Gate::Mailbox);
+    let status = command(&spool, DomainCommand::Open).await;
+    assert_eq!((status.phase, status.gate), (Phase::Forward, Gate::Open));
+    let events = spool.domain_events("corp.example".into()).await.unwrap();
+    let said: Vec<&str> = events.iter().map(|event| &*event.what).collect();
+    assert!(said.contains(&"gate mailbox -> open"), "{said:?}");
+}
