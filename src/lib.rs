@@ -28,6 +28,7 @@ pub mod mover;
 pub mod net;
 pub mod receive;
 pub mod release;
+pub mod report;
 pub mod smtp;
 pub mod spool;
 #[cfg(feature = "engine")]

@@ -108,6 +108,12 @@ const TABLE: &[Row] = &[
         may_use: &["failpoint", "ledger", "config", "imap"],
         never: &[ROCKSDB],
     },
+    // The account of a cutover, from what the control socket answers.
+    Row {
+        module: "report",
+        may_use: &["ledger", "spool", "control"],
+        never: &["tokio", ROCKSDB],
+    },
     // Old, spool and new compared: it reads all of them and changes none.
     Row {
         module: "verify",
@@ -142,6 +148,7 @@ const TABLE: &[Row] = &[
             "web",
             "mover",
             "verify",
+            "report",
         ],
         never: &[ROCKSDB],
     },

@@ -298,11 +298,17 @@ fn what_is_put_wrong_by_hand_is_named() {
             .contains("is held here")
     );
     let human = text(&scene.relay.cli(&["verify"]).stdout);
+    assert!(human.contains("NOT all there, once"), "{human}");
+    let report = text(&scene.relay.ok(&["report"]));
+    if let Ok(to) = std::env::var("RELAY_SCREENSHOTS") {
+        let to = Path::new(&to).join("faults.html");
+        scene.relay.ok(&["report", "--to", to.to_str().unwrap()]);
+    }
     for name in expected.keys() {
         let name = name.split(' ').next().unwrap();
         assert!(human.contains(name), "{name}: {human}");
+        assert!(report.contains(name), "{name}: {report}");
     }
-    assert!(human.contains("NOT all there, once"), "{human}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod moving;
 mod park;
 mod pause;
 mod release;
+mod report;
 mod resume;
 mod retry;
 mod screen;
@@ -97,6 +98,8 @@ enum Command {
     Move(moving::Arguments),
     /// Compare old server, spool and new server: every message is there, once.
     Verify(verify::Arguments),
+    /// The account of the whole cutover, or the check of an earlier one.
+    Report(report::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -165,6 +168,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Bounce(arguments) => bounce::run(context, arguments).await,
             Command::Move(arguments) => moving::run(context, arguments).await,
             Command::Verify(arguments) => verify::run(context, arguments).await,
+            Command::Report(arguments) => report::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }

@@ -7,10 +7,14 @@ use super::{
 };
 use crate::{
     control::{
-        Filter, Listing,
-        view::{EventView, FsckView, MessageView},
+        Filter, Listing, Log,
+        view::{
+            DomainEventView, DomainView, EventView, FsckView, Live, LogLine, MessageView,
+            StatusView,
+        },
     },
     mail::QueueId,
+    mover::account::now_ms,
     spool::{Spool, SpoolError, StoredMessage, rocks::RocksSpool},
 };
 use std::{io::Write, sync::Arc};
@@ -60,6 +64,67 @@ impl Source {
                 let mut listing = Listing::new(spool.clone(), filter)?;
                 while let Some(message) = listing.next().await? {
                     take(message)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Every domain with its account.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub async fn domains(&self) -> anyhow::Result<Vec<DomainView>> {
+        match self {
+            Self::Daemon(client) => {
+                let status: StatusView = client.get("/v1/status").await?;
+                Ok(status.domains)
+            }
+            Self::Spool(spool) => {
+                let domains = spool.domains();
+                let view = |domain| DomainView::of(domain, Live::default(), now_ms());
+                Ok(domains.iter().map(view).collect())
+            }
+        }
+    }
+
+    /// The history of a domain.
+    ///
+    /// # Errors
+    /// No such domain, and those of the source.
+    pub async fn domain_events(&self, name: &str) -> anyhow::Result<Vec<DomainEventView>> {
+        let mut views = Vec::new();
+        match self {
+            Self::Daemon(client) => {
+                let path = format!("/v1/domains/{}/events", escape(name));
+                let mut take = |view| {
+                    views.push(view);
+                    Ok(())
+                };
+                client.lines(&path, &mut take).await?;
+            }
+            Self::Spool(spool) => {
+                let events = spool.domain_events(name.to_owned()).await?;
+                views.extend(events.iter().map(DomainEventView::from));
+            }
+        }
+        Ok(views)
+    }
+
+    /// Every message with all of its history, in arrival order.
+    ///
+    /// # Errors
+    /// Those of the source and those of `take`.
+    pub async fn log(
+        &self,
+        take: &mut (dyn FnMut(LogLine) -> anyhow::Result<()> + Send),
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Daemon(client) => client.lines("/v1/log", take).await,
+            Self::Spool(spool) => {
+                let mut log = Log::new(spool.clone());
+                while let Some(line) = log.next().await? {
+                    take(line)?;
                 }
                 Ok(())
             }

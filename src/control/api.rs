@@ -7,6 +7,7 @@ use super::{
     facts::Known,
     filter::Filter,
     listing::Listing,
+    log::Log,
     orders::{PauseOrder, ReleaseOrder},
     rail::rail,
     server::Api,
@@ -44,6 +45,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/domains/{name}/open", post(open))
         .route("/v1/domains/{name}/pause", post(pause))
         .route("/v1/domains/{name}/resume", post(resume))
+        .route("/v1/log", get(log))
         .route("/v1/messages", get(messages))
         .route("/v1/messages/{id}", get(message))
         .route("/v1/messages/{id}/events", get(events))
@@ -199,7 +201,11 @@ async fn messages(
     }
     let listing = Listing::new(api.spool, filter)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
-    Ok(stream::listing(listing).await?)
+    Ok(stream::walk(listing).await?)
+}
+
+async fn log(State(api): State<Api>) -> Answered<Response> {
+    Ok(stream::walk(Log::new(api.spool)).await?)
 }
 
 async fn message(State(api): State<Api>, Path(id): Path<String>) -> Answered<Json<MessageView>> {

@@ -6,6 +6,7 @@
 
 use super::{
     filter::{Filter, FilterError},
+    stream::Walk as Stream,
     view::MessageView,
 };
 use crate::{
@@ -41,7 +42,7 @@ struct Cursor {
 }
 
 /// A place in the records of all messages.
-struct Records {
+pub(super) struct Records {
     page: VecDeque<StoredMessage>,
     after: Option<QueueId>,
     at_end: bool,
@@ -55,11 +56,7 @@ impl Listing {
     pub fn new(spool: Arc<dyn Spool>, filter: Filter) -> Result<Self, FilterError> {
         let after = filter.after_id()?;
         let walk = if filter.wants_finished() {
-            Walk::Records(Records {
-                page: VecDeque::new(),
-                after,
-                at_end: false,
-            })
+            Walk::Records(Records::new(after))
         } else {
             Walk::Unfinished(cursors(&*spool, &filter, after))
         };
@@ -114,6 +111,14 @@ impl Listing {
                 && recipient.is_some_and(|r| self.filter.takes_recipient(&r.address))
         });
         Ok((!deliveries.is_empty()).then(|| MessageView::of(message, &deliveries)))
+    }
+}
+
+impl Stream for Listing {
+    type Item = MessageView;
+
+    async fn next(&mut self) -> Result<Option<MessageView>, SpoolError> {
+        Listing::next(self).await
     }
 }
 
@@ -197,7 +202,19 @@ impl Cursor {
 }
 
 impl Records {
-    async fn next(&mut self, spool: &dyn Spool) -> Result<Option<StoredMessage>, SpoolError> {
+    /// From behind this message.
+    pub(super) fn new(after: Option<QueueId>) -> Self {
+        Self {
+            page: VecDeque::new(),
+            after,
+            at_end: false,
+        }
+    }
+
+    pub(super) async fn next(
+        &mut self,
+        spool: &dyn Spool,
+    ) -> Result<Option<StoredMessage>, SpoolError> {
         if self.page.is_empty() && !self.at_end {
             let page = spool.messages(self.after, PAGE).await?;
             self.at_end = page.len() < PAGE;

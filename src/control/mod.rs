@@ -23,6 +23,7 @@
 //! | `POST /v1/domains/{name}/pause` | pauses; body [`PauseOrder`], may be left out |
 //! | `POST /v1/domains/{name}/resume` | goes on |
 //! | `GET /v1/messages` | JSON lines of [`MessageView`](view::MessageView) in arrival order; the query is a [`Filter`] |
+//! | `GET /v1/log` | JSON lines of [`LogLine`](view::LogLine): every message in arrival order, finished ones too, with its history |
 //! | `GET /v1/messages/{id}` | one [`MessageView`](view::MessageView) with all deliveries |
 //! | `GET /v1/messages/{id}/events` | JSON lines of [`EventView`](view::EventView), oldest first |
 //! | `GET /v1/messages/{id}/raw` | the exact bytes that the sender sent |
@@ -56,6 +57,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod listing;
+mod log;
 mod next;
 mod orders;
 mod rail;
@@ -71,6 +73,7 @@ pub use error::{ApiError, ErrorKind};
 pub use facts::{Facts, Known};
 pub use filter::{Filter, FilterError, StateFilter};
 pub use listing::Listing;
+pub use log::Log;
 pub use next::SILENCE_MS;
 pub use orders::{PauseOrder, ReleaseOrder};
 pub use rail::rail;

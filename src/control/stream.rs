@@ -1,6 +1,5 @@
 //! Answers that are sent piece by piece, in bounded memory.
 
-use super::{listing::Listing, view::MessageView};
 use crate::spool::{self, SpoolError};
 use axum::{
     body::{Body, Bytes},
@@ -9,6 +8,7 @@ use axum::{
 };
 use http_body_util::channel::{Channel, Sender};
 use serde::Serialize;
+use std::future::Future;
 
 /// Pieces on their way to a slow client.
 const PIECES: usize = 4;
@@ -17,32 +17,41 @@ const PIECE_BYTES: usize = 32 * 1024;
 
 type Pieces = Sender<Bytes, SpoolError>;
 
-/// A listing as JSON lines. The first message is awaited, so that a failure at the start
-/// is an ordinary error.
+/// Something that is walked over, an item at a time.
+pub trait Walk: Send + 'static {
+    /// What it is of.
+    type Item: Serialize + Send;
+
+    /// The next one.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>, SpoolError>> + Send;
+}
+
+/// A walk as JSON lines. The first item is awaited, so that a failure at the start is an
+/// ordinary error.
 ///
 /// # Errors
 /// Those of the spool.
-pub async fn listing(mut listing: Listing) -> Result<Response, SpoolError> {
-    let first = listing.next().await?;
+pub async fn walk(mut walk: impl Walk) -> Result<Response, SpoolError> {
+    let first = walk.next().await?;
     let (pieces, body) = Channel::new(PIECES);
     tokio::spawn(async move {
         let mut pieces = pieces;
-        if let Err(error) = send_listing(&mut pieces, first, &mut listing).await {
+        if let Err(error) = send_walk(&mut pieces, first, &mut walk).await {
             pieces.abort(error);
         }
     });
     Ok(ndjson(Body::new(body)))
 }
 
-async fn send_listing(
+async fn send_walk<W: Walk>(
     pieces: &mut Pieces,
-    first: Option<MessageView>,
-    listing: &mut Listing,
+    first: Option<W::Item>,
+    walk: &mut W,
 ) -> Result<(), SpoolError> {
     let mut lines = Vec::new();
     let mut next = first;
-    while let Some(message) = next {
-        line(&mut lines, &message);
+    while let Some(item) = next {
+        line(&mut lines, &item);
         if lines.len() >= PIECE_BYTES
             && pieces
                 .send_data(std::mem::take(&mut lines).into())
@@ -52,7 +61,7 @@ async fn send_listing(
             // The client has gone.
             return Ok(());
         }
-        next = listing.next().await?;
+        next = walk.next().await?;
     }
     let _ = pieces.send_data(lines.into()).await;
     Ok(())

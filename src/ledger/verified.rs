@@ -147,6 +147,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MissingCopy | Self::MissingDelivery => "missing",
+            Self::Altered => "altered",
+            Self::Doubled => "doubled",
+            Self::Split => "came both ways",
+            Self::Unknown => "from elsewhere",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
     /// As `rclone check` marks it.
     #[must_use]
     pub fn mark(self) -> char {

@@ -24,5 +24,8 @@ pub mod mover {}
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}
 
+#[doc = include_str!("report.md")]
+pub mod report {}
+
 #[doc = include_str!("verify.md")]
 pub mod verify {}

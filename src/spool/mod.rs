@@ -119,6 +119,10 @@ pub trait Spool: Send + Sync + 'static {
     /// The history of a message's deliveries, oldest first.
     fn events(&self, id: QueueId) -> Answer<'_, Vec<Event>>;
 
+    /// The number that the next event will have at least: everything that was written by now
+    /// has a lower one.
+    fn next_event(&self) -> Answer<'_, u64>;
+
     /// The history of a domain: phases, pauses, targets, oldest first.
     fn domain_events(&self, domain: String) -> Answer<'_, Vec<DomainEvent>>;
 

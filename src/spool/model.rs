@@ -301,6 +301,8 @@ impl fmt::Display for Cause {
 /// A step that was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
+    /// Its place among all events of the spool, those of domains too.
+    pub number: u64,
     /// Whose.
     pub delivery: DeliveryId,
     /// When, milliseconds since 1970.
@@ -526,6 +528,8 @@ pub struct RecountedDomain {
 /// Something that happened to a domain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DomainEvent {
+    /// Its place among all events of the spool, those of deliveries too.
+    pub number: u64,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
     /// What, in words: `phase hold -> release, to mail.new.example:25`.

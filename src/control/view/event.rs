@@ -1,11 +1,15 @@
 //! The history of a message's deliveries and of a domain.
 
+use super::MessageView;
 use crate::spool::{DomainEvent, Event, Standing, StoredMessage};
 use serde::{Deserialize, Serialize};
 
 /// A step in a delivery's life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct EventView {
+    /// Its place among all events of the spool.
+    #[serde(default)]
+    pub number: u64,
     /// The message.
     pub queue_id: String,
     /// When.
@@ -33,6 +37,9 @@ pub struct EventView {
 /// Something that happened to a domain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DomainEventView {
+    /// Its place among all events of the spool.
+    #[serde(default)]
+    pub number: u64,
     /// When.
     pub at_ms: u64,
     /// What, in words.
@@ -50,6 +57,7 @@ impl EventView {
             .and_then(|place| message.envelope.recipients.get(place));
         let remote = event.remote.as_ref();
         Self {
+            number: event.number,
             queue_id: message.id.to_string(),
             at_ms: event.at_ms,
             address: recipient
@@ -68,11 +76,34 @@ impl EventView {
 impl From<&DomainEvent> for DomainEventView {
     fn from(event: &DomainEvent) -> Self {
         Self {
+            number: event.number,
             at_ms: event.at_ms,
             what: event.what.clone(),
             cause: event.cause.to_string(),
         }
     }
+}
+
+/// A line of `GET /v1/log`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LogLine {
+    /// The first one: events from this number on may be missing in what follows.
+    Begin {
+        /// The number that the next event will have at least.
+        next_event: u64,
+    },
+    /// A message with all of its history, in arrival order.
+    Message(Box<LoggedView>),
+}
+
+/// A message with all of its history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LoggedView {
+    /// The message.
+    pub message: MessageView,
+    /// What happened to its deliveries, oldest first.
+    pub events: Vec<EventView>,
 }
 
 /// The phase of that time is not in the event, and today's would be a lie.

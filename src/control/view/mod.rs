@@ -11,7 +11,7 @@ mod mover;
 mod rail;
 mod status;
 
-pub use event::{DomainEventView, EventView};
+pub use event::{DomainEventView, EventView, LogLine, LoggedView};
 pub use fsck::{FsckDomainView, FsckView, RepairView};
 pub use message::{MessageView, NULL_SENDER, RecipientView};
 pub use mover::{AccountsView, MovedView, MoverView, TroubledView, Whose};

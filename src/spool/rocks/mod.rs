@@ -364,6 +364,10 @@ impl Spool for RocksSpool {
         self.read(move |store, _| read::events(store, id))
     }
 
+    fn next_event(&self) -> Answer<'_, u64> {
+        self.read(|store, _| read::next_event(store))
+    }
+
     fn domain_events(&self, domain: String) -> Answer<'_, Vec<DomainEvent>> {
         Box::pin(async move {
             let domain = self.number(&domain)?;

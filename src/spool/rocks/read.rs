@@ -2,9 +2,10 @@
 
 use super::{
     files::{Files, failed},
-    layout::{DomainNumber, Key, KeyReader},
+    layout::{DomainNumber, Key, KeyReader, Kind},
     record::{
-        BodyAt, DeliveryRecord, DomainEventRecord, EventRecord, MessageRecord, OrderRecord, decode,
+        BodyAt, DeliveryRecord, DomainEventRecord, EventRecord, Head, MessageRecord, OrderRecord,
+        decode,
     },
     store::{Store, Walk},
 };
@@ -31,7 +32,7 @@ pub fn messages(
     after: Option<QueueId>,
     limit: usize,
 ) -> Result<Vec<StoredMessage>, SpoolError> {
-    let all = Key::of(super::layout::Kind::Message);
+    let all = Key::of(Kind::Message);
     let from = after.map_or_else(
         || all.as_ref().to_vec(),
         |id| Key::message(id.next()).as_ref().to_vec(),
@@ -205,6 +206,12 @@ pub fn deliveries(
         .collect()
 }
 
+/// The number that the next event will have at least.
+pub fn next_event(store: &Store) -> Result<u64, SpoolError> {
+    let head = store.get::<Head>(&Key::of(Kind::Head))?;
+    Ok(head.map_or(1, |head| head.next_event))
+}
+
 /// The events of a message's deliveries, oldest first.
 pub fn events(store: &Store, id: QueueId) -> Result<Vec<Event>, SpoolError> {
     let prefix = Key::message_events(id);
@@ -220,7 +227,8 @@ pub fn events(store: &Store, id: QueueId) -> Result<Vec<Event>, SpoolError> {
     found.sort_by_key(|(number, _, _)| *number);
     Ok(found
         .into_iter()
-        .map(|(_, delivery, record)| Event {
+        .map(|(number, delivery, record)| Event {
+            number,
             delivery,
             at_ms: record.at_ms,
             from: record.from,
@@ -235,9 +243,12 @@ pub fn events(store: &Store, id: QueueId) -> Result<Vec<Event>, SpoolError> {
 pub fn domain_events(store: &Store, domain: DomainNumber) -> Result<Vec<DomainEvent>, SpoolError> {
     let prefix = Key::domain_events(domain);
     let mut found = Vec::new();
-    store.walk(prefix.as_ref(), &prefix.after_prefix(), |_, value| {
+    store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
         let record = decode::<DomainEventRecord>(|| "a domain's event".into(), value)?;
+        let mut reader = KeyReader::new(key);
+        let number = reader.u32().and_then(|_| reader.u64());
         found.push(DomainEvent {
+            number: number.unwrap_or_default(),
             at_ms: record.at_ms,
             what: record.what,
             cause: record.cause,
