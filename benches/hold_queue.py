@@ -47,6 +47,8 @@ class Scenario:
     release: bool = False
     # Whether the disk's own rate is measured beside it.
     disk: bool = False
+    # How far away the new server is: its round trip.
+    round_trip_ms: int = 0
 
 
 SCENARIOS = {
@@ -56,6 +58,9 @@ SCENARIOS = {
     "hold-10m": Scenario("10 MB, 50 kept connections", 100, 10_000_000, disk=True),
     "release-4k": Scenario(
         "4 kB released into smtp-sink, 20 connections", 5000, 4096, release=True
+    ),
+    "release-4k-far": Scenario(
+        "the same, with 20 ms of round trip", 5000, 4096, release=True, round_trip_ms=20
     ),
 }
 
@@ -218,6 +223,23 @@ class Sink:
         self.process.wait()
 
 
+class Far:
+    """The way to a server, with a round trip of so many milliseconds (benches/delay.rs)."""
+
+    def __init__(self, binary, port, round_trip_ms):
+        program = Path(binary).parent / "examples/delay"
+        if not program.exists():
+            sys.exit(f"{program} is missing: cargo build --example delay")
+        command = [str(program), f"127.0.0.1:{port}", str(round_trip_ms // 2)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Disk:
     """Everything one after the other into one file, and one fdatasync at the end."""
 
@@ -276,9 +298,11 @@ def run(scenario, binary, rounds, parent):
         directory = Path(name)
         directory.chmod(0o755)
         sink = Sink(directory / "sink")
+        far = Far(binary, sink.port, scenario.round_trip_ms) if scenario.round_trip_ms else None
+        new_server = (far or sink).port
         queues = [
-            Relay(binary, directory / "relay", sink.port),
-            Postfix(directory / "postfix", sink.port),
+            Relay(binary, directory / "relay", new_server),
+            Postfix(directory / "postfix", new_server),
         ]
         contenders = queues if scenario.release else [*queues, sink]
         contenders += [Disk(directory)] if scenario.disk else []
@@ -302,8 +326,8 @@ def run(scenario, binary, rounds, parent):
             accepted = rounds * scenario.messages * scenario.bytes
             amplification = None if scenario.release else (relay.written_bytes() - before) / accepted
         finally:
-            for contender in [*queues, sink]:
-                contender.stop()
+            for part in [*queues, *([far] if far else []), sink]:
+                part.stop()
     return rates, amplification
 
 

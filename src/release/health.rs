@@ -64,9 +64,12 @@ impl Health {
             // One probe at a time.
             return 1;
         }
-        // Near the breaker's limit, no more than it still allows.
-        let left = self.refusals_max.saturating_sub(self.refusals).max(1);
-        self.allowance.min(left)
+        // After a refusal, no more than the breaker still allows. Before it, what has grown
+        // with so many successes may be used: a limit here would leave connections idle.
+        match self.refusals {
+            0 => self.allowance,
+            refusals => (self.refusals_max.saturating_sub(refusals).max(1)).min(self.allowance),
+        }
     }
 
     /// When the destination is tried again, if it is backed off.
@@ -183,13 +186,12 @@ mod tests {
         for _ in 0..50 {
             health.signal(Signal::Fine, 0, 0);
         }
-        // Nine more refusals would be borne, so ten at once may find out.
-        assert_eq!(health.allowance(0), 10);
-        let mut patient = Health::new(20, 100, Duration::from_secs(1));
-        for _ in 0..50 {
-            patient.signal(Signal::Fine, 0, 0);
-        }
-        assert_eq!(patient.allowance(0), 20);
+        assert_eq!(health.allowance(0), 20);
+        // Nine more refusals would be borne, so no more than nine at once may find out.
+        health.signal(refused(), 0, 0);
+        assert_eq!(health.allowance(0), 9);
+        health.signal(Signal::Fine, 0, 0);
+        assert_eq!(health.allowance(0), 20);
     }
 
     #[test]
