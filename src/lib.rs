@@ -31,6 +31,7 @@ pub mod release;
 pub mod report;
 pub mod smtp;
 pub mod spool;
+pub mod trust;
 #[cfg(feature = "engine")]
 pub mod verify;
 pub mod web;

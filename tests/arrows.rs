@@ -63,10 +63,16 @@ const TABLE: &[Row] = &[
         may_use: &["config"],
         never: &["tokio", ROCKSDB],
     },
+    // Certificates that a client believes.
+    Row {
+        module: "trust",
+        may_use: &[],
+        never: &["tokio", ROCKSDB],
+    },
     // A client on its own, whoever calls it.
     Row {
         module: "imap",
-        may_use: &[],
+        may_use: &["trust"],
         never: &[ROCKSDB],
     },
     // Questions to the DNS, whoever asks.
@@ -94,7 +100,15 @@ const TABLE: &[Row] = &[
     // It does not know who received.
     Row {
         module: "release",
-        may_use: &["failpoint", "mail", "smtp", "config", "log", "spool"],
+        may_use: &[
+            "failpoint",
+            "mail",
+            "smtp",
+            "config",
+            "log",
+            "trust",
+            "spool",
+        ],
         never: &[ROCKSDB],
     },
     Row {
@@ -105,7 +119,7 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["failpoint", "ledger", "config", "imap"],
+        may_use: &["failpoint", "ledger", "config", "trust", "imap"],
         never: &[ROCKSDB],
     },
     // The account of a cutover, from what the control socket answers.
@@ -134,6 +148,7 @@ const TABLE: &[Row] = &[
         may_use: &[
             "failpoint",
             "ledger",
+            "trust",
             "mail",
             "smtp",
             "config",

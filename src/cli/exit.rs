@@ -6,6 +6,7 @@ use crate::{
     control::{ApiError, ErrorKind, FilterError, SocketError},
     mover::{accounts::AccountsError, login::LoginError, state::StateError},
     spool::SpoolError,
+    trust::TrustError,
 };
 use std::io;
 
@@ -87,7 +88,8 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Code> {
     } else if let Some(error) = cause.downcast_ref::<LoginError>() {
         Some(match error {
             LoginError::Password(error) => of_accounts(error),
-            LoginError::Authorities { source, .. } => of_io(source),
+            LoginError::Trust(TrustError::Unreadable { source, .. }) => of_io(source),
+            LoginError::Trust(TrustError::Unusable { .. }) => Code::Config,
         })
     } else if cause.is::<ConfigError>() {
         Some(Code::Config)

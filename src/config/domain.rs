@@ -1,7 +1,8 @@
 //! The `[[domain]]` tables: which mail is taken and where it is released to.
 
 use super::{
-    Destination, DestinationProtocol, Domain, ProblemKind, Recipients, default,
+    Domain, Recipients,
+    destination::destination,
     entry::{Seen, quoted},
     host, keys, paths,
     section::Section,
@@ -23,7 +24,7 @@ pub(super) fn domains(root: &Section<'_>, base: &Path) -> Vec<Domain> {
     let domains = sections.iter().flatten().filter_map(|section| {
         let name = domain_name(section, &mut seen);
         let recipients = recipients(section, base);
-        let destination = destination(section, "destination", DESTINATION_NEEDED);
+        let destination = destination(section, "destination", DESTINATION_NEEDED, base);
         Some(Domain {
             name: name?,
             recipients: recipients?,
@@ -58,55 +59,5 @@ fn recipients(section: &Section<'_>, base: &Path) -> Option<Recipients> {
             entry.not_allowed(text, allowed);
             None
         }
-    }
-}
-
-/// The table of a server to send to, which must be under `key`.
-pub(super) fn destination(
-    parent: &Section<'_>,
-    key: &str,
-    needed: &'static str,
-) -> Option<Destination> {
-    parent.required(key, needed)?;
-    let section = parent.section(key, keys::DESTINATION);
-    if !section.is_present() {
-        return None;
-    }
-    let protocol = section.word("protocol", default::PROTOCOL);
-    let port = section.measure("port", default::PORT, &default::DESTINATION_PORT);
-    if protocol == DestinationProtocol::Lmtp && port == 25 {
-        lmtp_on_25(&section);
-    }
-    let tls = section.word("tls", default::TLS);
-    let xclient = section.word("xclient", default::XCLIENT);
-    let connections = section.measure(
-        "connections",
-        default::DESTINATION_CONNECTIONS,
-        &default::TO_DESTINATION,
-    );
-    let entry = section.required("host", "the new server's name or address is needed")?;
-    let text = entry.text()?;
-    let host = match host::name_or_address(text) {
-        Ok(host) => host,
-        Err(why) => return entry.invalid(quoted(text, why)),
-    };
-    Some(Destination {
-        host,
-        port,
-        protocol,
-        tls,
-        xclient,
-        connections,
-    })
-}
-
-/// RFC 2033 §5: LMTP must not be spoken on port 25.
-fn lmtp_on_25(section: &Section<'_>) {
-    let needed = "LMTP has no default port and is never on 25 (RFC 2033 §5); often it is 24";
-    match section.entry("port") {
-        Some(entry) => entry.note(ProblemKind::Invalid {
-            why: format!("25 is SMTP's; {needed}"),
-        }),
-        None => section.missing("port", needed),
     }
 }

@@ -38,6 +38,18 @@ impl<'t> Entry<'t> {
         Some(paths::resolve(base, text))
     }
 
+    /// The SHA-256 of a certificate, in lower case hexadecimal digits; colons may stand
+    /// between them.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        let text = self.text()?;
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let why = "is no SHA-256 of a certificate: 64 hexadecimal digits are expected";
+            return self.invalid(quoted(text, why));
+        }
+        Some(digits.to_lowercase())
+    }
+
     /// The line of the value, from 1.
     pub(super) fn line(&self) -> usize {
         self.problems.line_of(&self.span)

@@ -21,8 +21,20 @@ pub(super) const LIMITS: &[&str] = &[
     "errors",
 ];
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
-pub(super) const DESTINATION: &[&str] =
-    &["host", "port", "protocol", "tls", "xclient", "connections"];
+pub(super) const DESTINATION: &[&str] = &[
+    "host",
+    "port",
+    "protocol",
+    "tls",
+    "ca",
+    "pin",
+    "xclient",
+    "connections",
+    "source",
+    "user",
+    "password_file",
+    "token_file",
+];
 pub(super) const RELEASE: &[&str] = &[
     "order",
     "retry_min",

@@ -6,6 +6,7 @@
 //! program and from where. All problems of a file are reported at once.
 
 mod default;
+mod destination;
 mod dns;
 mod domain;
 mod entry;
@@ -279,6 +280,33 @@ pub struct Destination {
     pub xclient: DestinationXclient,
     /// Connections at once. Default 20.
     pub connections: usize,
+    /// PEM with the authorities that are believed in the place of this host's.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the certificate in lower case hexadecimal digits: it is believed, and no
+    /// other.
+    pub pin: Option<String>,
+    /// The address of this host that connections come from; default: the system's choice.
+    pub source: Option<IpAddr>,
+    /// Who logs in (RFC 4954), where that is asked for.
+    pub login: Option<DestinationLogin>,
+}
+
+/// A login at a destination.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DestinationLogin {
+    /// Its name there.
+    pub user: String,
+    /// What proves it.
+    pub secret: DestinationSecret,
+}
+
+/// A secret, by its file, whose first line is read for each connection: it may be renewed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DestinationSecret {
+    /// For SASL PLAIN (RFC 4616) or LOGIN.
+    Password(PathBuf),
+    /// An OAuth 2 access token, for XOAUTH2.
+    Token(PathBuf),
 }
 
 /// Whether the destination is told from which client a message came.

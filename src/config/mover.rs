@@ -117,8 +117,8 @@ fn server(mover: &Section<'_>, key: &str, base: &Path) -> Option<ImapServer> {
         ImapTls::Starttls | ImapTls::None => default::IMAP_PORT,
     };
     let port = section.measure("port", port, &default::DESTINATION_PORT);
-    let ca = filled(&section, "ca").and_then(|entry| entry.path(base));
-    let pin = filled(&section, "pin").and_then(|entry| pin(&entry));
+    let ca = section.filled("ca").and_then(|entry| entry.path(base));
+    let pin = section.filled("pin").and_then(|entry| entry.fingerprint());
     let admin = admin(&section, base);
     let entry = section.required("host", "the server's name or address is needed")?;
     let text = entry.text()?;
@@ -136,15 +136,9 @@ fn server(mover: &Section<'_>, key: &str, base: &Path) -> Option<ImapServer> {
     })
 }
 
-/// An empty text is as good as none.
-fn filled<'t>(section: &Section<'t>, key: &str) -> Option<Entry<'t>> {
-    let empty = |entry: &Entry<'_>| matches!(entry.value, DeValue::String(text) if text.is_empty());
-    section.entry(key).filter(|entry| !empty(entry))
-}
-
 fn admin(section: &Section<'_>, base: &Path) -> Option<Admin> {
-    let user = filled(section, "admin_user");
-    let file = filled(section, "admin_password_file");
+    let user = section.filled("admin_user");
+    let file = section.filled("admin_password_file");
     match (user, file) {
         (Some(user), Some(file)) => Some(Admin {
             user: user.text()?.to_owned(),
@@ -163,16 +157,6 @@ fn admin(section: &Section<'_>, base: &Path) -> Option<Admin> {
         }
         (None, None) => None,
     }
-}
-
-fn pin(entry: &Entry<'_>) -> Option<String> {
-    let text = entry.text()?;
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        let why = "is no SHA-256 of a certificate: 64 hexadecimal digits are expected";
-        return entry.invalid(quoted(text, why));
-    }
-    Some(digits.to_lowercase())
 }
 
 fn rename(mover: &Section<'_>) -> Vec<Rename> {

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles,
-    Web, default, dns, domain,
+    Web, default, destination, dns, domain,
     entry::{Entry, Seen, quoted, shown},
     host, keys, mover, paths,
     problems::Problems,
@@ -39,7 +39,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         limits: limits(&root),
         domains: domain::domains(&root, &base),
         release: release(&root),
-        bounce: bounce(&root),
+        bounce: bounce(&root, &base),
         control: control(&root, &base),
         web: web(&root, &base),
         log: log(&root),
@@ -197,14 +197,14 @@ fn release(root: &Section<'_>) -> Release {
     release
 }
 
-fn bounce(root: &Section<'_>) -> Option<Bounce> {
+fn bounce(root: &Section<'_>, base: &Path) -> Option<Bounce> {
     let section = root.section("bounce", keys::BOUNCE);
     if !section.is_present() {
         return None;
     }
     let needed = "where reports leave is needed: via = { host = \"...\" }";
     Some(Bounce {
-        via: domain::destination(&section, "via", needed)?,
+        via: destination::destination(&section, "via", needed, base)?,
     })
 }
 

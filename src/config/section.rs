@@ -72,6 +72,13 @@ impl<'t> Section<'t> {
         })
     }
 
+    /// The same; an empty text is as good as none.
+    pub(super) fn filled(&self, key: &str) -> Option<Entry<'t>> {
+        let empty =
+            |entry: &Entry<'_>| matches!(entry.value, DeValue::String(text) if text.is_empty());
+        self.entry(key).filter(|entry| !empty(entry))
+    }
+
     /// Whether the table is there at all.
     pub(super) fn is_present(&self) -> bool {
         self.table.is_some()

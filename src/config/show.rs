@@ -1,14 +1,15 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, DnsConfig, Domain, ImapServer, Listen, Mover, Recipients, Tls, TlsFiles,
+    Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, ImapServer,
+    Listen, Mover, Recipients, Tls, TlsFiles,
     units::{format_duration, format_size},
     words::Word,
 };
 use std::{
     fmt::{self, Write},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Writes all of `config`. No value is a secret so far; one that is would be masked here.
@@ -136,14 +137,33 @@ fn destination(destination: &Destination) -> String {
         tls,
         xclient,
         connections,
+        ca,
+        pin,
+        source,
+        login,
     } = destination;
+    let (user, password, token) = match login {
+        Some(DestinationLogin { user, secret }) => match secret {
+            DestinationSecret::Password(file) => (user.as_str(), Some(file), None),
+            DestinationSecret::Token(file) => (user.as_str(), None, Some(file)),
+        },
+        None => ("", None, None),
+    };
+    let file = |file: Option<&PathBuf>| file.map_or_else(|| quoted(""), |file| path(file));
     format!(
-        "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", \
-         xclient = \"{}\", connections = {connections} }}",
+        "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", ca = {}, pin = {}, \
+         xclient = \"{}\", connections = {connections}, source = {}, user = {}, \
+         password_file = {}, token_file = {} }}",
         quoted(host),
         protocol.word(),
         tls.word(),
+        file(ca.as_ref()),
+        quoted(pin.as_deref().unwrap_or_default()),
         xclient.word(),
+        quoted(&source.map_or_else(String::new, |source| source.to_string())),
+        quoted(user),
+        file(password),
+        file(token),
     )
 }
 

@@ -82,6 +82,10 @@ fn a_minimal_file_has_every_default() {
         tls: DestinationTls::Opportunistic,
         xclient: DestinationXclient::Auto,
         connections: 20,
+        ca: None,
+        pin: None,
+        source: None,
+        login: None,
     };
     assert_eq!(domain.destination, destination);
 }

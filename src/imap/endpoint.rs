@@ -1,5 +1,6 @@
 //! Where a server is, who logs in, and what is put up with.
 
+use crate::trust::Trust;
 use std::{fmt, time::Duration};
 
 /// An IMAP server.
@@ -24,18 +25,6 @@ pub enum Tls {
     StartTls,
     /// Never: the password is readable on the way. For loopback and those who ask for it.
     Plain,
-}
-
-/// Whose certificates are believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
-    /// The authorities that this host knows.
-    System,
-    /// Only these authorities, as PEM.
-    Authorities(Vec<u8>),
-    /// Only the server certificate with this SHA-256 (of its DER form), whatever its name,
-    /// dates and issuer.
-    Pin([u8; 32]),
 }
 
 /// How to log in. Its debug form shows no secret.

@@ -33,10 +33,11 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use crate::trust::Trust;
 pub use append::AppendWay;
 pub use code::Code;
 pub use connect::connect;
-pub use endpoint::{Endpoint, Limits, Login, Tls, Trust};
+pub use endpoint::{Endpoint, Limits, Login, Tls};
 pub use error::Error;
 pub use folder::{Folder, Namespace, Namespaces, Quota, Selected, SpecialUse, Status};
 pub use message::{Append, Appended, BodySink, BodySource, Fetched, Flag, Meta, Whole};

@@ -3,9 +3,10 @@
 use super::accounts::{self, AccountsError, Administered, Login, Secret};
 use crate::{
     config::{Admin, ImapServer, ImapTls},
-    imap::{self, Endpoint, Tls, Trust},
+    imap::{self, Endpoint, Tls},
+    trust::{Trust, TrustError},
 };
-use std::{fmt, io, path::PathBuf};
+use std::fmt;
 
 /// One of the two servers, with all that a login needs beside the account.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,13 +30,8 @@ pub enum LoginError {
     #[error(transparent)]
     Password(#[from] AccountsError),
     /// The authorities.
-    #[error("{}: cannot be read: {source}", .file.display())]
-    Authorities {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl Server {
@@ -44,17 +40,7 @@ impl Server {
     /// # Errors
     /// [`LoginError`].
     pub fn load(config: &ImapServer) -> Result<Self, LoginError> {
-        let trust = match (config.pin.as_deref().and_then(pin), &config.ca) {
-            (Some(pin), _) => Trust::Pin(pin),
-            (None, Some(file)) => {
-                let pem = std::fs::read(file).map_err(|source| LoginError::Authorities {
-                    file: file.clone(),
-                    source,
-                })?;
-                Trust::Authorities(pem)
-            }
-            (None, None) => Trust::System,
-        };
+        let trust = Trust::load(config.pin.as_deref(), config.ca.as_deref())?;
         let admin = match &config.admin {
             Some(Admin {
                 user,
@@ -103,15 +89,6 @@ pub fn administered(source: &ImapServer, target: &ImapServer) -> Administered {
         source: source.admin.is_some(),
         target: target.admin.is_some(),
     }
-}
-
-/// 64 hexadecimal digits, as the configuration has checked.
-fn pin(text: &str) -> Option<[u8; 32]> {
-    let mut pin = [0; 32];
-    for (place, byte) in pin.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(pin)
 }
 
 #[cfg(test)]

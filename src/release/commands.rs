@@ -26,6 +26,8 @@ pub struct Features {
     pub starttls: bool,
     /// RFC 3030 §2: the message goes by BDAT.
     pub chunking: bool,
+    /// RFC 4954: the mechanisms, in upper case; none where AUTH is not offered.
+    pub auth: Vec<String>,
     /// Attributes that XCLIENT takes; none where it is not offered.
     pub xclient: Vec<String>,
     /// Attributes that XFORWARD takes; none where it is not offered.
@@ -64,6 +66,7 @@ impl Features {
                 "STARTTLS" => features.starttls = true,
                 "CHUNKING" => features.chunking = true,
                 "BINARYMIME" => features.binarymime = true,
+                "AUTH" => features.auth = words.map(str::to_ascii_uppercase).collect(),
                 "XCLIENT" => features.xclient = words.map(str::to_ascii_uppercase).collect(),
                 "XFORWARD" => features.xforward = words.map(str::to_ascii_uppercase).collect(),
                 _ => {}

@@ -16,10 +16,15 @@ use crate::{
     mail::Client,
 };
 use mail_send::SmtpClient;
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 
@@ -114,6 +119,9 @@ impl Connection {
         if wanted {
             connection = connection.secure(setup).await?;
         }
+        if let Some(login) = &setup.target.login {
+            connection.log_in(login).await?;
+        }
         Ok(connection)
     }
 
@@ -125,7 +133,8 @@ impl Connection {
             relay: relay.clone(),
             kind: FailureKind::Lost { detail },
         };
-        let tcp = match timeout(timeouts.connect, TcpStream::connect(address)).await {
+        let connecting = connect_from(target.source, address);
+        let tcp = match timeout(timeouts.connect, connecting).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(error)) => return Err(failure(words(&error))),
             Err(_) => return Err(failure("Connection timed out".into())),
@@ -220,7 +229,7 @@ impl Connection {
             let detail = "bytes were put in front of the handshake".into();
             return Err(failure(FailureKind::Tls { detail }));
         };
-        let handshake = setup.tls.handshake(tls, &setup.target.host, tcp);
+        let handshake = setup.tls.handshake(&setup.target, tcp);
         let stream = match timeout(limit, handshake).await {
             Ok(Ok(stream)) => Stream::new(Wire::Tls(Box::new(stream))),
             Ok(Err(kind)) => return Err(failure(kind)),
@@ -348,6 +357,19 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, 
     timeout(limit, work)
         .await
         .map_err(|_| FailureKind::Silent(limit))
+}
+
+/// Connects, from this address where one is given.
+async fn connect_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else {
+        return TcpStream::connect(to).await;
+    };
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(to).await
 }
 
 /// `Connection refused`, without `(os error 111)`.

@@ -17,6 +17,7 @@
 //! sent again. What fails behind it, before a reply, is in doubt: it blocks its mailbox
 //! until `release.in_doubt` decides.
 
+mod auth;
 mod chunk;
 pub mod commands;
 pub mod connection;

@@ -148,7 +148,9 @@ fn judge(failure: &Failure, before: u32) -> (Advice, Signal) {
         // Without the spool nothing can be sent to anybody.
         FailureKind::Spool { .. } => (Advice::Look, Signal::Unreachable(text)),
         FailureKind::Stopped => (Advice::Again, Signal::Neutral),
-        FailureKind::Tls { .. } | FailureKind::Anonymous => (Advice::Again, Signal::Wrong(text)),
+        FailureKind::Tls { .. } | FailureKind::Login { .. } | FailureKind::Anonymous => {
+            (Advice::Again, Signal::Wrong(text))
+        }
         FailureKind::Itself => (Advice::Again, Signal::Itself(text)),
     }
 }
@@ -161,7 +163,9 @@ pub fn unopened(failure: &Failure) -> Signal {
     match &failure.kind {
         FailureKind::Stopped => Signal::Neutral,
         FailureKind::Itself => Signal::Itself(text),
-        FailureKind::Tls { .. } | FailureKind::Anonymous => Signal::Wrong(text),
+        FailureKind::Tls { .. } | FailureKind::Login { .. } | FailureKind::Anonymous => {
+            Signal::Wrong(text)
+        }
         FailureKind::Said(reply) if reply.is_permanent() => Signal::Wrong(text),
         _ => Signal::Unreachable(text),
     }

@@ -3,7 +3,7 @@
 use crate::mail::{Address, BodyKind, Client, Envelope, Protocol, Recipient, ReversePath};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
 };
 use tokio::{
@@ -69,6 +69,9 @@ struct State {
     script: Box<Script>,
     features: &'static str,
     tls: TlsAcceptor,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    fingerprint: String,
+    clients: Mutex<Vec<IpAddr>>,
     taken: Mutex<Vec<Taken>>,
     commands: Mutex<Vec<String>>,
 }
@@ -92,10 +95,13 @@ impl Peer {
     ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (tls, fingerprint) = acceptor();
         let state = Arc::new(State {
             script: Box::new(script),
             features,
-            tls: acceptor(),
+            tls,
+            fingerprint,
+            clients: Mutex::default(),
             taken: Mutex::default(),
             commands: Mutex::default(),
         });
@@ -104,7 +110,8 @@ impl Peer {
             // Sessions end with their peer.
             let mut sessions = tokio::task::JoinSet::new();
             for number in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
+                let (stream, client) = listener.accept().await.unwrap();
+                shared.clients.lock().unwrap().push(client.ip());
                 sessions.spawn(serve(shared.clone(), number, stream));
             }
         });
@@ -120,6 +127,16 @@ impl Peer {
         self.state.taken.lock().unwrap().clone()
     }
 
+    /// SHA-256 of its certificate, in hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        self.state.fingerprint.clone()
+    }
+
+    /// Where connections came from so far.
+    pub fn clients(&self) -> Vec<IpAddr> {
+        self.state.clients.lock().unwrap().clone()
+    }
+
     /// Commands so far.
     pub fn commands(&self) -> Vec<String> {
         self.state.commands.lock().unwrap().clone()
@@ -132,14 +149,16 @@ impl Drop for Peer {
     }
 }
 
-fn acceptor() -> TlsAcceptor {
+fn acceptor() -> (TlsAcceptor, String) {
     let pair = rcgen::generate_simple_self_signed(["new.example".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![pair.cert.der().clone()], key.into())
         .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    let digest = ring::digest::digest(&ring::digest::SHA256, pair.cert.der());
+    let fingerprint = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    (TlsAcceptor::from(Arc::new(config)), fingerprint.collect())
 }
 
 /// How a session goes on.

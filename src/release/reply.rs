@@ -72,6 +72,8 @@ pub enum Phase {
     Hello,
     /// STARTTLS and the handshake.
     StartTls,
+    /// AUTH.
+    Auth,
     /// XCLIENT.
     Xclient,
     /// MAIL FROM.
@@ -92,6 +94,7 @@ impl Phase {
             Self::Greeting => "initial connection",
             Self::Hello => "EHLO command",
             Self::StartTls => "STARTTLS command",
+            Self::Auth => "AUTH command",
             Self::Xclient => "XCLIENT command",
             Self::Mail => "MAIL FROM command",
             Self::Rcpt => "RCPT TO command",
@@ -131,6 +134,11 @@ pub enum FailureKind {
     Silent(Duration),
     /// TLS was needed and could not be had.
     Tls {
+        /// Why.
+        detail: String,
+    },
+    /// A login was wanted and could not be tried.
+    Login {
         /// Why.
         detail: String,
     },
@@ -176,7 +184,7 @@ impl Failure {
             FailureKind::Lost { .. } | FailureKind::Silent(_) => "4.4.2".into(),
             FailureKind::Garbled { .. } => "4.5.0".into(),
             FailureKind::Tls { .. } => "4.7.5".into(),
-            FailureKind::Anonymous => "4.7.0".into(),
+            FailureKind::Anonymous | FailureKind::Login { .. } => "4.7.0".into(),
             FailureKind::Itself => "4.4.6".into(),
             FailureKind::Loop { .. } => "5.4.6".into(),
             FailureKind::Spool { .. } | FailureKind::Stopped => "4.3.0".into(),
@@ -215,6 +223,7 @@ impl fmt::Display for Failure {
                 time.as_secs_f64()
             ),
             FailureKind::Tls { detail } => write!(f, "TLS with {relay}: {detail}"),
+            FailureKind::Login { detail } => write!(f, "login at {relay}: {detail}"),
             FailureKind::Anonymous => write!(
                 f,
                 "{relay} does not offer XCLIENT to this relay, and it is required"

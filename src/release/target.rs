@@ -1,7 +1,9 @@
 //! Where a domain's mail goes.
 
-use crate::config::{Destination, DestinationProtocol, DestinationTls, DestinationXclient};
-use std::fmt;
+use crate::config::{
+    Destination, DestinationLogin, DestinationProtocol, DestinationTls, DestinationXclient,
+};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 /// A destination, with what `relay release --to` has put in the place of host and port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +20,14 @@ pub struct Target {
     pub xclient: DestinationXclient,
     /// Connections at once, at least one.
     pub connections: usize,
+    /// PEM with the authorities that are believed in the place of this host's.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the only certificate that is believed, in hexadecimal digits.
+    pub pin: Option<String>,
+    /// The address that connections come from.
+    pub source: Option<IpAddr>,
+    /// Who logs in.
+    pub login: Option<DestinationLogin>,
 }
 
 impl Target {
@@ -32,6 +42,10 @@ impl Target {
             tls: destination.tls,
             xclient: destination.xclient,
             connections: destination.connections.max(1),
+            ca: destination.ca.clone(),
+            pin: destination.pin.clone(),
+            source: destination.source,
+            login: destination.login.clone(),
         });
         let Some(to) = to else {
             return base;
@@ -44,6 +58,10 @@ impl Target {
             tls: DestinationTls::Opportunistic,
             xclient: DestinationXclient::Auto,
             connections: 20,
+            ca: None,
+            pin: None,
+            source: None,
+            login: None,
         });
         Some(Self {
             host: host.to_owned(),

@@ -1,7 +1,7 @@
 //! TLS towards destinations.
 
-use super::reply::FailureKind;
-use crate::config::DestinationTls;
+use super::{reply::FailureKind, target::Target};
+use crate::{config::DestinationTls, trust::Trust};
 use mail_send::smtp::tls::build_tls_connector;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -44,21 +44,32 @@ impl TlsClients {
     /// [`FailureKind::Tls`] or [`FailureKind::Lost`].
     pub async fn handshake(
         &self,
-        tls: DestinationTls,
-        host: &str,
+        target: &Target,
         tcp: TcpStream,
     ) -> Result<TlsStream<TcpStream>, FailureKind> {
         let failed = |detail: String| FailureKind::Tls { detail };
-        let connector = match (&self.verified, tls) {
-            (Ok(verified), DestinationTls::Verified) => verified,
-            (Err(error), DestinationTls::Verified) => return Err(failed(error.to_string())),
-            _ => &self.any,
-        };
-        let name = ServerName::try_from(host.to_owned())
+        let host = &target.host;
+        let connector = self.connector(target).map_err(failed)?;
+        let name = ServerName::try_from(host.clone())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could have")))?;
         connector
             .connect(name, tcp)
             .await
             .map_err(|error| failed(format!("the handshake failed: {error}")))
+    }
+
+    /// A file with authorities is read for each handshake: it may be renewed, and
+    /// connections are kept.
+    fn connector(&self, target: &Target) -> Result<TlsConnector, String> {
+        let (ca, pin) = (target.ca.as_deref(), target.pin.as_deref());
+        match (&self.verified, target.tls) {
+            (_, DestinationTls::Verified) if ca.is_some() || pin.is_some() => {
+                let trust = Trust::load(pin, ca).and_then(|trust| trust.connector());
+                trust.map_err(|error| error.to_string())
+            }
+            (Ok(verified), DestinationTls::Verified) => Ok(verified.clone()),
+            (Err(error), DestinationTls::Verified) => Err(error.to_string()),
+            _ => Ok(self.any.clone()),
+        }
     }
 }

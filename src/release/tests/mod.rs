@@ -4,6 +4,7 @@
 mod chunking;
 mod faults;
 mod limits;
+mod login;
 mod order;
 mod plan;
 mod session;
@@ -68,6 +69,10 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 tls: DestinationTls::Opportunistic,
                 xclient: DestinationXclient::Auto,
                 connections: 4,
+                ca: None,
+                pin: None,
+                source: None,
+                login: None,
             },
         }],
         bounce: None,

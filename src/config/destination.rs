@@ -1,0 +1,122 @@
+//! A server to send to: where it is, and how it is spoken to.
+
+use super::{
+    Destination, DestinationLogin, DestinationProtocol, DestinationSecret, DestinationTls,
+    ProblemKind, default,
+    entry::{Entry, quoted},
+    host, keys,
+    section::Section,
+};
+use std::{net::IpAddr, path::Path};
+
+/// The table of a server to send to, which must be under `key`.
+pub(super) fn destination(
+    parent: &Section<'_>,
+    key: &str,
+    needed: &'static str,
+    base: &Path,
+) -> Option<Destination> {
+    parent.required(key, needed)?;
+    let section = parent.section(key, keys::DESTINATION);
+    if !section.is_present() {
+        return None;
+    }
+    let protocol = section.word("protocol", default::PROTOCOL);
+    let port = section.measure("port", default::PORT, &default::DESTINATION_PORT);
+    if protocol == DestinationProtocol::Lmtp && port == 25 {
+        lmtp_on_25(&section);
+    }
+    let tls = section.word("tls", default::TLS);
+    let xclient = section.word("xclient", default::XCLIENT);
+    let connections = section.measure(
+        "connections",
+        default::DESTINATION_CONNECTIONS,
+        &default::TO_DESTINATION,
+    );
+    let ca = section.filled("ca").and_then(|entry| entry.path(base));
+    let pin = section.filled("pin").and_then(|entry| entry.fingerprint());
+    for key in ["ca", "pin"] {
+        if let Some(entry) = section.filled(key)
+            && tls != DestinationTls::Verified
+        {
+            let why = "is looked at with tls = \"verified\" only".to_owned();
+            entry.note(ProblemKind::Invalid { why });
+        }
+    }
+    let source = section.filled("source").and_then(|entry| source(&entry));
+    let login = login(&section, tls, base);
+    let entry = section.required("host", "the new server's name or address is needed")?;
+    let text = entry.text()?;
+    let host = match host::name_or_address(text) {
+        Ok(host) => host,
+        Err(why) => return entry.invalid(quoted(text, why)),
+    };
+    Some(Destination {
+        host,
+        port,
+        protocol,
+        tls,
+        xclient,
+        connections,
+        ca,
+        pin,
+        source,
+        login,
+    })
+}
+
+fn source(entry: &Entry<'_>) -> Option<IpAddr> {
+    let text = entry.text()?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => entry.invalid(quoted(text, "is no IP address of this host")),
+    }
+}
+
+/// A secret must not leave where anybody can read it, unless the operator has switched TLS
+/// off on purpose.
+fn login(section: &Section<'_>, tls: DestinationTls, base: &Path) -> Option<DestinationLogin> {
+    let user = section.filled("user");
+    let password = section.filled("password_file");
+    let token = section.filled("token_file");
+    if let (Some(_), Some(token)) = (&password, &token) {
+        let why = "stands beside password_file; a login has one of them".to_owned();
+        token.note(ProblemKind::Invalid { why });
+    }
+    let secret = match (password, token) {
+        (Some(file), _) => Some(DestinationSecret::Password(file.path(base)?)),
+        (None, Some(file)) => Some(DestinationSecret::Token(file.path(base)?)),
+        (None, None) => None,
+    };
+    match (user, secret) {
+        (Some(user), Some(secret)) => {
+            if tls == DestinationTls::Opportunistic {
+                let why = "would log in in the clear where TLS fails: tls = \"verified\" or \
+                           \"required\" is needed, or \"none\" to allow just that";
+                user.note(ProblemKind::Invalid { why: why.into() });
+            }
+            let user = user.text()?.to_owned();
+            Some(DestinationLogin { user, secret })
+        }
+        (Some(_), None) => {
+            section.missing("password_file", "a login needs password_file or token_file");
+            None
+        }
+        (None, Some(_)) => {
+            section.missing("user", "whose login it is, is needed");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// RFC 2033 §5: LMTP must not be spoken on port 25.
+fn lmtp_on_25(section: &Section<'_>) {
+    let needed = "LMTP has no default port and is never on 25 (RFC 2033 §5); often it is 24";
+    match section.entry("port") {
+        Some(entry) => entry.note(ProblemKind::Invalid {
+            why: format!("25 is SMTP's; {needed}"),
+        }),
+        None => section.missing("port", needed),
+    }
+}
