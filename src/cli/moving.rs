@@ -173,6 +173,7 @@ fn prepare(config: &Config, table: &Table) -> anyhow::Result<Mover> {
         },
         directory,
         limits: Limits::default(),
+        connections: table.connections,
     })
 }
 

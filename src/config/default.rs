@@ -104,6 +104,8 @@ pub(super) const DESTINATION_CONNECTIONS: usize = 20;
 pub(super) const ACCOUNTS: &str = "/etc/relay/accounts.csv";
 /// `mover.parallel`
 pub(super) const PARALLEL: usize = 4;
+/// `mover.connections`
+pub(super) const ACCOUNT_CONNECTIONS: usize = 3;
 /// `mover.settle`
 pub(super) const SETTLE: Duration = Duration::from_secs(600);
 /// `mover.source.port` with implicit TLS
@@ -146,5 +148,6 @@ pub(super) const REFUSALS: Bounds<usize> = Bounds::new(1, 1_000_000);
 pub(super) const TO_DESTINATION: Bounds<usize> = Bounds::new(1, 1000);
 pub(super) const DESTINATION_PORT: Bounds<u16> = Bounds::new(1, u16::MAX);
 pub(super) const ACCOUNTS_AT_ONCE: Bounds<usize> = Bounds::new(1, 1000);
+pub(super) const CONNECTIONS_OF_ACCOUNT: Bounds<usize> = Bounds::new(1, 10);
 pub(super) const SETTLING: Bounds<Duration> =
     Bounds::new(Duration::ZERO, Duration::from_secs(30 * 86_400));

@@ -48,7 +48,14 @@ pub(super) const CONTROL: &[&str] = &["socket"];
 pub(super) const WEB: &[&str] = &["address", "token_file", "read_token_file"];
 pub(super) const LOG: &[&str] = &["syslog_name"];
 pub(super) const MOVER: &[&str] = &[
-    "accounts", "source", "target", "parallel", "settle", "exclude", "rename",
+    "accounts",
+    "source",
+    "target",
+    "parallel",
+    "connections",
+    "settle",
+    "exclude",
+    "rename",
 ];
 pub(super) const IMAP: &[&str] = &[
     "host",

@@ -23,6 +23,8 @@ pub struct Mover {
     pub target: ImapServer,
     /// Accounts at once. Default 4.
     pub parallel: usize,
+    /// Connections to each side for an account, a folder each. Default 3.
+    pub connections: usize,
     /// How long after the newest message at the source a pass must begin to count as the
     /// last one. Default 10 min.
     pub settle: Duration,
@@ -99,6 +101,11 @@ pub(super) fn mover(root: &Section<'_>, base: &Path) -> Option<Mover> {
         source: source?,
         target: target?,
         parallel: section.measure("parallel", default::PARALLEL, &default::ACCOUNTS_AT_ONCE),
+        connections: section.measure(
+            "connections",
+            default::ACCOUNT_CONNECTIONS,
+            &default::CONNECTIONS_OF_ACCOUNT,
+        ),
         settle: section.measure("settle", default::SETTLE, &default::SETTLING),
         exclude: exclude.unwrap_or_default(),
         rename,
@@ -237,6 +244,7 @@ mod tests {
             source: server("old.example.com"),
             target: server("new.example.com"),
             parallel: 4,
+            connections: 3,
             settle: Duration::from_secs(600),
             exclude: Vec::new(),
             rename: Vec::new(),
@@ -258,7 +266,7 @@ mod tests {
              source = {{ host = \"192.0.2.1\", tls = \"none\", admin_user = \"zimbra\", \
              admin_password_file = \"pw\" }}\n\
              target = {{ host = \"new.example\", port = 1143, tls = \"starttls\", ca = \"ca.pem\", \
-             pin = \"{pin}\" }}\nparallel = 9\nsettle = \"1m\"\nexclude = [\"Spam\", \"Old/*\"]\n\
+             pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexclude = [\"Spam\", \"Old/*\"]\n\
              [[mover.rename]]\nfrom = \"A/B\"\nto = \"C\"\n"
         );
         let file = Path::new("/etc/relay/relay.toml");
@@ -273,6 +281,7 @@ mod tests {
             mover.target.pin.as_ref().unwrap(),
             &("ab".repeat(31) + "cd")
         );
+        assert_eq!(mover.connections, 1);
         assert_eq!(mover.exclude, ["Spam", "Old/*"]);
         assert_eq!(mover.rename[0].to, "C");
         assert_eq!(Config::parse(&config.to_toml(), file).unwrap(), config);

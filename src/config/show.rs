@@ -187,6 +187,7 @@ fn write_mover(mover: &Mover, out: &mut String) -> fmt::Result {
     writeln!(out, "source = {}", imap_server(&mover.source))?;
     writeln!(out, "target = {}", imap_server(&mover.target))?;
     writeln!(out, "parallel = {}", mover.parallel)?;
+    writeln!(out, "connections = {}", mover.connections)?;
     writeln!(out, "settle = \"{}\"", format_duration(mover.settle))?;
     let exclude: Vec<_> = mover.exclude.iter().map(|folder| quoted(folder)).collect();
     writeln!(out, "exclude = [{}]", exclude.join(", "))?;

@@ -2,6 +2,7 @@
 
 mod append;
 mod fetch;
+mod flight;
 mod folders;
 mod scan;
 

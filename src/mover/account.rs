@@ -1,5 +1,5 @@
 //! One account, once: log in at both sides, list, map, make what is missing, and go through
-//! each folder.
+//! the folders, several at once over connections of their own ([`lane`](super::lane)).
 //!
 //! A connection that is lost is made again after a wait that doubles, and what was under way
 //! is looked for first; a server that asks to be left alone is. Only so many troubles in a
@@ -10,18 +10,20 @@ use super::{
     accounts::Account,
     copy::{CopyError, Failure},
     folders::{NotCopied, Pair, Rules, Side, no_namespaces, pairs},
+    lane,
     login::Server,
     mapping::{Names, Note},
-    meter::{Doing, Extent, Gauge, Meter},
+    meter::{Doing, Extent},
     pass::{self, Job},
-    source::ImapSource,
+    run::Task,
     state::{At, NoteKind, State, StateError},
-    target::{ImapTarget, failure},
+    target::failure,
 };
-use crate::imap::{self, Code, Error, Limits, Session};
+use crate::imap::{self, Code, Error, Limits, Name, Session};
 use std::{
     collections::HashSet,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -47,6 +49,8 @@ pub struct Mover {
     pub directory: PathBuf,
     /// What is put up with from servers.
     pub limits: Limits,
+    /// Folders of an account at once, over a connection to each side for each.
+    pub connections: usize,
 }
 
 /// How a pass over an account ended.
@@ -108,6 +112,7 @@ impl AccountReport {
 }
 
 /// Why it does not go on now.
+#[derive(Debug)]
 pub(super) enum Stop {
     /// Not in this pass.
     Account(Stopped),
@@ -130,6 +135,15 @@ impl Stop {
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
         Self::Account(Stopped::Failed(error.to_string()))
+    }
+}
+
+impl From<CopyError> for Stop {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Target(failure) => failure.into(),
+            CopyError::State(error) => error.into(),
+        }
     }
 }
 
@@ -183,37 +197,37 @@ fn at(side: &str, error: &Error) -> Stop {
 
 impl Mover {
     /// Goes through an account.
-    pub async fn account(&self, account: &Account, meter: &Meter) -> AccountReport {
-        meter.begin();
+    pub async fn account(self: &Arc<Self>, task: &Task) -> AccountReport {
+        task.meter.begin();
         let mut report = AccountReport {
-            name: account.name().to_owned(),
+            name: task.account.name().to_owned(),
             began_ms: now_ms(),
             ..AccountReport::default()
         };
-        report.stopped = self.persist(account, meter, &mut report).await.err();
-        if let Err(error) = self.remember(account, &mut report) {
+        report.stopped = self.persist(task, &mut report).await.err();
+        if let Err(error) = self.remember(&task.account, &mut report) {
             let failed = Stopped::Failed(error.to_string());
             report.stopped.get_or_insert(failed);
         }
-        meter.doing(report.failure().map_or(Doing::Done, Doing::Failed));
+        task.meter
+            .doing(report.failure().map_or(Doing::Done, Doing::Failed));
         report
     }
 
     async fn persist(
-        &self,
-        account: &Account,
-        meter: &Meter,
+        self: &Arc<Self>,
+        task: &Task,
         report: &mut AccountReport,
     ) -> Result<(), Stopped> {
         let mut done = HashSet::new();
         let (mut troubles, mut progress) = (0, 0);
         loop {
-            let (why, wait) = match self.once(account, meter, report, &mut done).await {
+            let (why, wait) = match self.once(task, report, &mut done).await {
                 Ok(()) => return Ok(()),
                 Err(Stop::Account(why)) => return Err(why),
                 Err(Stop::Again { why, wait }) => (why, wait),
             };
-            let now = meter.read().copied + done.len() as u64;
+            let now = task.meter.read().copied + done.len() as u64;
             if now > progress {
                 (troubles, progress) = (0, now);
             }
@@ -222,51 +236,53 @@ impl Mover {
                 return Err(why);
             }
             let backoff = WAIT.saturating_mul(1 << (troubles - 1)).min(WAIT_MAX);
-            meter.doing(Doing::Pausing(why.to_string()));
+            task.meter.doing(Doing::Pausing(why.to_string()));
             tokio::time::sleep(wait.unwrap_or_default().max(backoff)).await;
         }
     }
 
-    /// Over one pair of connections.
+    /// As far as the connections hold.
     async fn once(
-        &self,
-        account: &Account,
-        meter: &Meter,
+        self: &Arc<Self>,
+        task: &Task,
         report: &mut AccountReport,
         done: &mut HashSet<Vec<u8>>,
     ) -> Result<(), Stop> {
-        meter.doing(Doing::Listing);
-        let (mut source, mut target) = self.connect(account).await?;
+        task.meter.doing(Doing::Listing);
+        let (mut source, mut target) = self.connect(&task.account).await?;
         let (pairs, left) = self.list(&mut source, &mut target).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
-        let is_done = |pair: &&Pair| done.contains(pair.source.name.raw());
-        let total = extent(pairs.iter());
+        let total = extent(&pairs);
         report.messages = total.messages;
         report.folders = total.folders;
-        meter.expect(total, extent(pairs.iter().filter(is_done)));
-        for pair in pairs {
-            let key = pair.source.name.raw();
-            if done.contains(key) {
-                continue;
+        for pair in &pairs {
+            let at = At {
+                account: task.account.name(),
+                folder: pair.source.name.raw(),
+            };
+            if let Some(job) = Job::of(at, pair)
+                && pass::is_done(&self.state, &job)?
+            {
+                done.insert(at.folder.to_vec());
             }
-            let gauge = meter.folder(extent([&pair]));
-            meter.doing(Doing::Copying(pair.source_shown()));
-            let result = self.folder(account, &pair, &mut source, &mut target, &gauge, report);
-            match result.await {
-                Ok(()) => {}
-                Err(CopyError::Target(Failure::Refused { reply })) => {
-                    report.failed.push((pair.source_shown(), reply));
-                }
-                Err(CopyError::Target(failure)) => return Err(failure.into()),
-                Err(CopyError::State(error)) => return Err(error.into()),
-            }
-            gauge.finish();
-            done.insert(key.to_vec());
         }
-        // A goodbye that fails takes nothing back.
-        let _ = tokio::join!(source.logout(), target.logout());
-        Ok(())
+        let is_done = |pair: &&Pair| done.contains(pair.source.name.raw());
+        task.meter
+            .expect(total, extent(pairs.iter().filter(is_done)));
+        make(&pairs, &mut target).await?;
+        let ways = pairs
+            .into_iter()
+            .filter(|pair| !done.contains(pair.source.name.raw()));
+        let ends = lane::run(self, task, (source, target), ways.collect()).await;
+        let mut stop = None;
+        for end in ends {
+            report.done.add(end.done);
+            report.failed.extend(end.failed);
+            done.extend(end.passed);
+            stop = stop.or(end.stop);
+        }
+        stop.map_or(Ok(()), Err)
     }
 
     pub(super) async fn connect(&self, account: &Account) -> Result<(Session, Session), Stop> {
@@ -290,50 +306,6 @@ impl Mover {
         let (source, target) = tokio::join!(side(source), side(target));
         let ((source, _), (target, names)) = (source?, target?);
         Ok(pairs(&source, &target, &self.rules, names))
-    }
-
-    async fn folder(
-        &self,
-        account: &Account,
-        pair: &Pair,
-        source: &mut Session,
-        target: &mut Session,
-        gauge: &Gauge<'_>,
-        report: &mut AccountReport,
-    ) -> Result<(), CopyError> {
-        make(pair, target).await?;
-        let at = At {
-            account: account.name(),
-            folder: pair.source.name.raw(),
-        };
-        let Some(standing) = pair.standing() else {
-            return Err(Failure::Refused {
-                reply: "the source does not tell how it stands (STATUS)".into(),
-            }
-            .into());
-        };
-        let job = Job {
-            at,
-            standing,
-            target_name: pair.target.raw(),
-            target_uidvalidity: pair.target_uidvalidity(),
-        };
-        if pass::is_done(&self.state, &job)? {
-            return Ok(());
-        }
-        let uidvalidity = standing.uidvalidity;
-        let name = &pair.source.name;
-        let mut source = ImapSource::open(source, name, uidvalidity, &self.directory).await?;
-        let mut target = ImapTarget::new(target, &pair.target);
-        pass::folder(
-            &self.state,
-            &job,
-            &mut source,
-            &mut target,
-            gauge,
-            &mut report.done,
-        )
-        .await
     }
 
     /// What all passes together know of an account.
@@ -379,23 +351,28 @@ pub async fn side(session: &mut Session) -> Result<(Side, Names), Failure> {
     Ok((Side::new(folders, &namespaces), names))
 }
 
-/// Makes the folder at the target, and subscribes to it, where it is needed.
-async fn make(pair: &Pair, target: &mut Session) -> Result<(), Failure> {
-    let there = pair.existing.as_ref();
-    if !there.is_some_and(imap::Folder::is_selectable) {
-        match target.create(&pair.target).await {
-            Ok(()) => {}
-            Err(error) if error.code() == Some(&Code::AlreadyExists) => {}
-            Err(error) => return Err(failure(&error)),
-        }
-    }
-    if pair.source.subscribed && !there.is_some_and(|there| there.subscribed) {
-        match target.subscribe(&pair.target).await {
-            Err(error) if error.is_fatal() => return Err(failure(&error)),
-            // A folder that is there without a subscription is better than none.
-            _ => {}
-        }
-    }
+/// Makes the folders that the target does not have, and subscribes to those that the user is
+/// subscribed to. One that is refused is noticed when it is opened.
+async fn make(pairs: &[Pair], target: &mut Session) -> Result<(), Failure> {
+    let there = |pair: &Pair| {
+        let existing = pair.existing.as_ref();
+        existing.is_some_and(imap::Folder::is_selectable)
+    };
+    let wanted = |pair: &Pair| {
+        let there = pair.existing.as_ref().is_some_and(|there| there.subscribed);
+        pair.source.subscribed && !there
+    };
+    let names = |these: &dyn Fn(&Pair) -> bool| -> Vec<Name> {
+        let these = pairs.iter().filter(|pair| these(pair));
+        these.map(|pair| pair.target.clone()).collect()
+    };
+    let missing = names(&|pair| !there(pair));
+    let unsubscribed = names(&wanted);
+    let made = target.create_all(&missing).await;
+    made.map_err(|error| failure(&error))?;
+    // A folder that is there without a subscription is better than none.
+    let subscribed = target.subscribe_all(&unsubscribed).await;
+    subscribed.map_err(|error| failure(&error))?;
     Ok(())
 }
 

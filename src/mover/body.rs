@@ -15,7 +15,7 @@ use std::{
 /// A longer message goes to a file.
 const MEMORY_BYTES_MAX: u64 = 1 << 20;
 /// All messages of a batch that are in memory; what comes then goes to files.
-const BATCH_MEMORY_BYTES_MAX: u64 = 8 << 20;
+const BATCH_MEMORY_BYTES_MAX: u64 = 5 << 20;
 /// What is read from a file at once.
 const PART_BYTES: usize = 128 << 10;
 /// Of a message's head, to find its Message-ID in.
@@ -322,7 +322,7 @@ mod tests {
             .filter(|(_, f)| *f)
             .map(|(n, _)| n)
             .collect();
-        assert_eq!(in_files, [0, 10, 11]);
+        assert_eq!(in_files, [0, 7, 8, 9, 10, 11]);
     }
 
     #[test]

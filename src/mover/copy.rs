@@ -130,6 +130,8 @@ pub struct Copied {
     pub bytes: u64,
     /// Those that it did not, by UID at the source, with its words.
     pub refused: Vec<(u32, String)>,
+    /// How often a batch was refused as a whole and cut.
+    pub cuts: u64,
 }
 
 /// Appends messages, of which none is at the target, in their order.
@@ -170,6 +172,10 @@ pub async fn append(
                 None => refuse(state, at, &message, reply, &mut copied)?,
             },
             Err(refused) => {
+                if refused.is_empty() {
+                    continue;
+                }
+                copied.cuts += 1;
                 // Taken whole or not at all: halves, until the one stands alone.
                 let mut first: Vec<Message> = refused.into_iter().map(|(one, _)| one).collect();
                 let second = first.split_off(first.len() / 2);

@@ -2,8 +2,8 @@
 //! finds nothing new.
 //!
 //! - `accounts`: whose mailboxes; `mapping`: which folder becomes which.
-//! - `run`: all accounts, in passes; `account`: one of them, over its connections; `folders`:
-//!   both sides' folders; `source`, `target`: the two ends of a folder over IMAP; `login`: who
+//! - `run`: all accounts, in passes; `account`: one of them; `lane`: its folders, over several
+//!   connections at once; `pace`: how much in one batch; `folders`: both sides' folders; `source`, `target`: the two ends of a folder over IMAP; `login`: who
 //!   logs in where.
 //! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
 //!   flags the target takes; `matching`: what the target had already; `converge`: whether a
@@ -27,10 +27,12 @@ pub mod date;
 pub mod flags;
 pub mod folders;
 pub mod hash;
+pub mod lane;
 pub mod login;
 pub mod mapping;
 pub mod matching;
 pub mod meter;
+pub mod pace;
 pub mod pass;
 pub mod plan;
 pub mod preview;

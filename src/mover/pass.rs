@@ -17,15 +17,20 @@ use super::{
     copy::{Copied, CopyError, Failure, Message, Target, append, recover},
     date,
     flags::Permanent,
+    folders::Pair,
     matching::Matching,
     meter::Gauge,
+    pace::{Pace, Went},
     plan::{Flags, Plan, Standing, Work, plan},
     state::{At, FolderRecord, MessageRecord, Outcome, State},
 };
 use crate::imap::UidSet;
 use flagging::{Settings, carry_flags};
-use reading::Reading;
-use std::{collections::BTreeSet, future::Future};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    future::Future,
+    time::Instant,
+};
 use verify::Verify;
 
 /// Messages whose figures are in memory at once.
@@ -152,6 +157,30 @@ pub struct Job<'a> {
     pub target_uidvalidity: Option<u32>,
 }
 
+impl<'a> Job<'a> {
+    /// Of a folder that the lists told of; none where the source does not tell how it stands.
+    #[must_use]
+    pub fn of(at: At<'a>, pair: &'a Pair) -> Option<Self> {
+        Some(Self {
+            at,
+            standing: pair.standing()?,
+            target_name: pair.target.raw(),
+            target_uidvalidity: pair.target_uidvalidity(),
+        })
+    }
+}
+
+/// What a pass over a folder is counted and paced by.
+#[derive(Debug)]
+pub struct Course<'a> {
+    /// How far it is.
+    pub gauge: &'a Gauge<'a>,
+    /// How much is sent at once.
+    pub pace: &'a mut Pace,
+    /// What was done, also by a pass that fails.
+    pub report: &'a mut Report,
+}
+
 /// Whether there is nothing to do in a folder, as far as the lists of folders told.
 ///
 /// # Errors
@@ -161,29 +190,28 @@ pub fn is_done(state: &State, job: &Job<'_>) -> Result<bool, CopyError> {
     Ok(plan(known.as_ref(), &job.standing, job.target_uidvalidity) == Plan::Skip)
 }
 
-/// Goes through a folder once.
+/// Goes through a folder once, which is open at both sides.
 ///
 /// # Errors
-/// [`CopyError`]: what is done is noted; the next pass goes on there. The report has what
-/// was done before.
+/// [`CopyError`]: what is done is noted; the next pass goes on there.
 pub async fn folder(
     state: &State,
     job: &Job<'_>,
+    opened: &Opened,
     source: &mut impl Source,
     target: &mut impl Folder,
-    gauge: &Gauge<'_>,
-    report: &mut Report,
+    course: Course<'_>,
 ) -> Result<(), CopyError> {
     let (at, standing) = (job.at, &job.standing);
     let known = state.folder(at)?;
-    let opened = target.open().await?;
+    let report = course.report;
     let (mut record, work) = match (
         plan(known.as_ref(), standing, Some(opened.uidvalidity)),
         known,
     ) {
         (Plan::Skip, _) => return Ok(()),
         (Plan::Continue(work), Some(known)) => (known, work),
-        (Plan::Continue(_) | Plan::Rebuild, _) => begin(state, job, &opened)?,
+        (Plan::Continue(_) | Plan::Rebuild, _) => begin(state, job, opened)?,
     };
     let recovered = recover(state, at, target).await?;
     report.adopted += recovered.adopted;
@@ -194,23 +222,21 @@ pub async fn folder(
     let settled = state.settled(at)?;
     let first = work.new_from.iter().chain(&recovered.missing).min();
     if let Some(first) = first {
-        let there = source
-            .uids(*first, standing.uidnext.saturating_sub(1))
-            .await?;
+        let last = standing.uidnext.saturating_sub(1);
+        let there = match last.saturating_sub(*first) {
+            // Looking at each UID costs no more than asking which there are.
+            0..WINDOW_UIDS => UidSet::range(*first, last),
+            _ => source.uids(*first, last).await?,
+        };
         let new: UidSet = there.iter().filter(|uid| !settled.contains(*uid)).collect();
-        vanish(
-            state,
-            at,
-            recovered
-                .missing
-                .iter()
-                .filter(|uid| !there.contains(**uid)),
-        )?;
-        let copier = Copier {
+        let expunged = |uid: &&u32| !there.contains(**uid);
+        vanish(state, at, recovered.missing.iter().filter(expunged))?;
+        let mut copier = Copier {
             state,
             at,
             permanent: &opened.permanent,
-            gauge,
+            gauge: course.gauge,
+            pace: course.pace,
         };
         for window in new.chunks(usize::MAX, WINDOW_UIDS) {
             copier
@@ -261,11 +287,12 @@ struct Copier<'a> {
     at: At<'a>,
     permanent: &'a Permanent,
     gauge: &'a Gauge<'a>,
+    pace: &'a mut Pace,
 }
 
 impl Copier<'_> {
     async fn window(
-        &self,
+        &mut self,
         source: &mut impl Source,
         target: &mut impl Folder,
         window: &UidSet,
@@ -283,20 +310,16 @@ impl Copier<'_> {
         }
         let mut verify = Verify::default();
         let mut ready: Vec<Message> = Vec::new();
-        let mut batches = reading::batches(metas).into_iter();
+        let mut left = VecDeque::from(metas);
         loop {
-            let batch = batches.next();
-            if batch.is_none() && ready.is_empty() {
+            let batch = reading::batch(&mut left, *self.pace);
+            if batch.is_empty() && ready.is_empty() {
                 break;
             }
-            let next = async {
-                match &batch {
-                    Some(batch) => reading::read(source, batch, self.permanent).await,
-                    None => Ok(Reading::default()),
-                }
-            };
             verify.expect(&ready);
-            let now = append(self.state, self.at, target, std::mem::take(&mut ready));
+            let permanent = self.permanent;
+            let next = reading::read(source, &batch, permanent);
+            let now = self.append(target, std::mem::take(&mut ready));
             let (next, now) = tokio::join!(next, now);
             self.count(now?, &mut verify, report);
             let mut next = next?;
@@ -306,6 +329,24 @@ impl Copier<'_> {
         vanish(self.state, self.at, gone.iter())?;
         report.altered += verify.compare(self.state, self.at, target).await?;
         Ok(())
+    }
+
+    /// Appends a batch, and learns from how that went.
+    async fn append(
+        &mut self,
+        target: &mut impl Folder,
+        batch: Vec<Message>,
+    ) -> Result<Copied, CopyError> {
+        if batch.is_empty() {
+            return Ok(Copied::default());
+        }
+        let begun = Instant::now();
+        let copied = append(self.state, self.at, target, batch).await?;
+        self.pace.learn(match copied.cuts {
+            0 => Went::Whole(begun.elapsed()),
+            _ => Went::Refused,
+        });
+        Ok(copied)
     }
 
     fn count(&self, copied: Copied, verify: &mut Verify, report: &mut Report) {
@@ -355,7 +396,7 @@ impl Copier<'_> {
     }
 }
 
-/// Notes those that the source had a moment ago, or before a crash, and has no more.
+/// Notes those that were about to be sent before a crash, and that the source has no more.
 fn vanish<'u>(
     state: &State,
     at: At<'_>,
@@ -363,16 +404,10 @@ fn vanish<'u>(
 ) -> Result<(), CopyError> {
     let mut records = Vec::new();
     for uid in uids {
-        let known = state.message(at, *uid)?;
-        let mut record = known.unwrap_or(MessageRecord {
-            hash: [0; 32],
-            size: 0,
-            internal_date: String::new(),
-            flags: Vec::new(),
-            outcome: Outcome::Vanished,
-        });
-        record.outcome = Outcome::Vanished;
-        records.push((*uid, record));
+        if let Some(mut record) = state.message(at, *uid)? {
+            record.outcome = Outcome::Vanished;
+            records.push((*uid, record));
+        }
     }
     if !records.is_empty() {
         state.settle(at, &records)?;

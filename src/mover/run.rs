@@ -47,7 +47,7 @@ impl Pass {
             set.spawn(async move {
                 // The semaphore is never closed.
                 let _slot = slots.acquire().await;
-                (place, mover.account(&task.account, &task.meter).await)
+                (place, mover.account(&task).await)
             });
         }
         let reports = tasks.iter().map(|task| AccountReport {

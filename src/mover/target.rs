@@ -209,7 +209,6 @@ impl Folder for ImapTarget<'_> {
     }
 
     async fn scan(&mut self, uids: &UidSet) -> Result<Vec<Meta>, Failure> {
-        self.session.noop().await.map_err(|error| failure(&error))?;
         scan(self.session, uids, None).await
     }
 

@@ -1,17 +1,13 @@
 //! Folders: what there are, what stands in them, new ones.
 
-use super::{NOOP_EVERY, Session};
+use super::Session;
 use crate::imap::{
     error::Error,
     folder::{Folder, Namespaces, Quota, SpecialUse, Status},
     name::Name,
     response::{Listed, Untagged},
-    wire::refused,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// STATUS commands in flight.
-const PIPELINE: usize = 64;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Session {
     /// NAMESPACE; none where the server has no such thing.
@@ -62,63 +58,29 @@ impl Session {
     /// [`Error`]s that end the session.
     pub async fn statuses(&mut self, names: &[Name]) -> Result<Vec<Result<Status, Error>>, Error> {
         const COMMAND: &str = "STATUS";
-        let mut results: Vec<Option<Result<Status, Error>>> = Vec::new();
-        let mut flying: HashMap<u64, usize> = HashMap::new();
-        let mut told: BTreeMap<Name, Status> = BTreeMap::new();
         let items = self.status_items();
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.calm(COMMAND).await?;
-        let mut left = names.iter().enumerate();
-        loop {
-            while self.wire.open() < PIPELINE
-                && let Some((place, name)) = left.next()
-            {
-                match self.quoted(COMMAND, name) {
-                    Err(error) => results.push(Some(Err(error))),
-                    Ok(quoted) => {
-                        results.push(None);
-                        let line = [b"STATUS ", &quoted[..], b" ", items.as_bytes()].concat();
-                        flying.insert(self.wire.command(&line), place);
-                    }
-                }
-                if place % NOOP_EVERY == NOOP_EVERY - 1 {
-                    self.wire.command(b"NOOP");
-                }
-            }
-            if self.wire.open() == 0 {
-                break;
-            }
-            self.wire.flush().await?;
-            let (tag, condition) = self
-                .until_done(&mut |data| {
-                    if let Untagged::Status(name, status) = data {
-                        told.insert(name, status);
-                    }
-                })
-                .await?;
-            if let Some(place) = flying.remove(&tag)
-                && let Some(name) = names.get(place)
-                && let Some(result) = results.get_mut(place)
-            {
-                *result = Some(refused(COMMAND, condition).and_then(|_| {
-                    told.remove(name).ok_or_else(|| Error::No {
-                        command: COMMAND,
-                        text: format!("OK without figures of {name}"),
-                        code: None,
-                    })
-                }));
-            }
-        }
-        let unanswered = || Error::Lost {
-            during: COMMAND,
-            detail: "no reply".into(),
+        let line = |name| {
+            let quoted = self.quoted(COMMAND, name)?;
+            Ok([b"STATUS ", &quoted[..], b" ", items.as_bytes()].concat())
         };
-        Ok(results
-            .into_iter()
-            .map(|result| result.unwrap_or_else(|| Err(unanswered())))
-            .collect())
+        let lines = names.iter().map(line).collect();
+        let mut told: BTreeMap<Name, Status> = BTreeMap::new();
+        let results = self.each(COMMAND, lines, |data| {
+            if let Untagged::Status(name, status) = data {
+                told.insert(name, status);
+            }
+        });
+        let results = results.await?.into_iter();
+        let statuses = results.zip(names).map(|(result, name)| {
+            result.and_then(|_| {
+                told.get(name).copied().ok_or_else(|| Error::No {
+                    command: COMMAND,
+                    text: format!("OK without figures of {name}"),
+                    code: None,
+                })
+            })
+        });
+        Ok(statuses.collect())
     }
 
     /// CREATE.

@@ -24,22 +24,29 @@ impl Session {
         if first > last {
             return Ok(UidSet::new());
         }
-        let range = range(first, last);
-        let line = if self.has("ESEARCH") {
-            format!("UID SEARCH RETURN (ALL) UID {range}")
-        } else {
-            format!("UID SEARCH UID {range}")
-        };
         let mut found = None;
+        let line = self.search(first, last);
         let done = self.exchange(COMMAND, line.as_bytes(), |data| {
             if let Untagged::Search(uids) | Untagged::Esearch(uids) = data {
-                let all: &mut UidSet = found.get_or_insert_with(UidSet::new);
-                all.extend(&uids);
+                add(&mut found, &uids);
             }
         });
         done.await?;
-        // RFC 9051 §6.4.4: there is a SEARCH response even when nothing was found. Without
-        // one the folder would look empty. `5:*` finds the last message also below 5.
+        self.found(found, first, last)
+    }
+
+    fn search(&self, first: u32, last: u32) -> String {
+        let range = range(first, last);
+        if self.has("ESEARCH") {
+            format!("UID SEARCH RETURN (ALL) UID {range}")
+        } else {
+            format!("UID SEARCH UID {range}")
+        }
+    }
+
+    /// RFC 9051 §6.4.4: there is a SEARCH response even when nothing was found. Without one
+    /// the folder would look empty. `5:*` finds the last message also below 5.
+    fn found(&mut self, found: Option<UidSet>, first: u32, last: u32) -> Result<UidSet, Error> {
         match found {
             Some(found) => Ok(found.within(first, last)),
             None => Err(self.wire.protocol("OK without the result of a search")),
@@ -58,6 +65,7 @@ impl Session {
         changed_since: Option<u64>,
         mut on: impl FnMut(Meta) + Send,
     ) -> Result<(), Error> {
+        const COMMAND: &str = "UID FETCH";
         if first > last {
             return Ok(());
         }
@@ -80,9 +88,25 @@ impl Session {
             let line = format!("UID FETCH {range} {items} (CHANGEDSINCE {since})");
             return self.fetch_lines(vec![line], &mut tell).await;
         }
-        let there = self.uids(first, last).await?;
-        let lines = self.lines(&there, &items);
-        self.fetch_lines(lines, &mut tell).await?;
+        let there = if last - first < self.limits.window_uids {
+            // Few: which there are and what they are, in one round trip. Courier tells of new
+            // messages only when asked.
+            let search = self.search(first, last);
+            let fetch = format!("UID FETCH {} {items}", range(first, last));
+            let mut found = None;
+            let told = self.together(COMMAND, ["NOOP".into(), search, fetch], |data| match data {
+                Untagged::Search(uids) | Untagged::Esearch(uids) => add(&mut found, &uids),
+                Untagged::Fetch(fetch) => tell(fetch),
+                _ => {}
+            });
+            told.await?;
+            self.found(found, first, last)?
+        } else {
+            let there = self.uids(first, last).await?;
+            let lines = self.lines(&there, &items);
+            self.fetch_lines(lines, &mut tell).await?;
+            there
+        };
         // A server that is short of some says nothing of it; perhaps they are expunged.
         let lacking: UidSet = there.iter().filter(|uid| !seen.contains(*uid)).collect();
         let mut tell = |fetch: Fetch| {
@@ -190,6 +214,10 @@ impl Session {
             }
         }
     }
+}
+
+fn add(found: &mut Option<UidSet>, more: &UidSet) {
+    found.get_or_insert_with(UidSet::new).extend(more);
 }
 
 /// As on the wire.

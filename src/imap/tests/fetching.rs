@@ -226,6 +226,45 @@ async fn a_scan_asks_again_for_what_is_lacking() {
 }
 
 #[tokio::test]
+async fn a_few_are_scanned_in_one_round_trip_and_none_is_lost_by_it() {
+    let items = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+    let mut session = session("", async move |mut peer: Peer| {
+        for (searched, fetched) in [
+            (
+                "* SEARCH 2 4\r\nTAG OK\r\n",
+                "* 1 FETCH (UID 2 FLAGS () RFC822.SIZE 1)\r\nTAG OK\r\n",
+            ),
+            ("TAG NO\r\n", "TAG OK\r\n"),
+            ("TAG OK\r\n", "TAG OK\r\n"),
+        ] {
+            let noop = peer.command("NOOP").await;
+            let search = peer.command("UID SEARCH UID 2:9").await;
+            let fetch = peer.command(&format!("UID FETCH 2:9 {items}")).await;
+            let said = format!(
+                "{noop} OK\r\n{}{}",
+                searched.replace("TAG", &search),
+                fetched.replace("TAG", &fetch)
+            );
+            peer.say(said.as_bytes()).await;
+            if searched.starts_with('*') {
+                let rest = "* 2 FETCH (UID 4 RFC822.SIZE 3 FLAGS ())\r\nTAG OK\r\n";
+                peer.reply(&format!("UID FETCH 4 {items}"), rest).await;
+            }
+        }
+    })
+    .await;
+    let mut uids = Vec::new();
+    let on = |meta: Meta| uids.push(meta.uid);
+    session.scan(2, 9, None, on).await.unwrap();
+    assert_eq!(uids, [2, 4]);
+    let error = session.scan(2, 9, None, |_| ()).await.unwrap_err();
+    assert!(matches!(error, Error::No { .. }), "{error}");
+    // OK, and nothing of what a search has to say: this folder only looks empty.
+    let error = session.scan(2, 9, None, |_| ()).await.unwrap_err();
+    assert!(matches!(error, Error::Protocol { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn what_vanished_is_told_where_the_server_keeps_it() {
     let mut session = session("ENABLE QRESYNC CONDSTORE", async |mut peer: Peer| {
         peer.reply("ENABLE QRESYNC", "* ENABLED QRESYNC\r\nTAG OK\r\n")

@@ -4,13 +4,9 @@ use super::{Meta, Source};
 use crate::mover::{
     copy::{Failure, Message},
     flags::Permanent,
+    pace::Pace,
 };
-use std::collections::HashMap;
-
-/// Messages in a batch.
-const BATCH_MESSAGES_MAX: usize = 200;
-/// Bytes in a batch, unless one message alone has more.
-const BATCH_BYTES_MAX: u64 = 6 << 20;
+use std::collections::{HashMap, VecDeque};
 
 /// A batch that was read.
 #[derive(Debug, Default)]
@@ -27,6 +23,9 @@ pub async fn read(
     batch: &[Meta],
     permanent: &Permanent,
 ) -> Result<Reading, Failure> {
+    if batch.is_empty() {
+        return Ok(Reading::default());
+    }
     let uids = batch.iter().map(|meta| meta.uid).collect();
     let mut reads: HashMap<u32, _> = (source.fetch(&uids).await?.into_iter())
         .map(|read| (read.uid, read))
@@ -48,20 +47,15 @@ pub async fn read(
     Ok(reading)
 }
 
-/// Cut so that each is bounded in messages and bytes.
-pub fn batches(metas: Vec<Meta>) -> Vec<Vec<Meta>> {
-    let (mut all, mut now, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for meta in metas {
-        let full = now.len() >= BATCH_MESSAGES_MAX || bytes + meta.size > BATCH_BYTES_MAX;
-        if full && !now.is_empty() {
-            all.push(std::mem::take(&mut now));
-            bytes = 0;
-        }
+/// Takes the next batch off.
+pub fn batch(left: &mut VecDeque<Meta>, pace: Pace) -> Vec<Meta> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while let Some(meta) = left.pop_front_if(|meta| {
+        batch.is_empty()
+            || (batch.len() < pace.messages_max() && bytes + meta.size <= pace.bytes_max())
+    }) {
         bytes += meta.size;
-        now.push(meta);
+        batch.push(meta);
     }
-    if !now.is_empty() {
-        all.push(now);
-    }
-    all
+    batch
 }

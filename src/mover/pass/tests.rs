@@ -220,7 +220,15 @@ fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -
         if is_done(&state, &job).unwrap() {
             return report;
         }
-        let pass = folder(&state, &job, source, target, &gauge, &mut report);
+        let course = Course {
+            gauge: &gauge,
+            pace: &mut Pace::default(),
+            report: &mut report,
+        };
+        let pass = async {
+            let opened = target.open().await?;
+            folder(&state, &job, &opened, source, target, course).await
+        };
         match runtime.block_on(pass) {
             Ok(()) => return report,
             Err(CopyError::Target(Failure::Lost { .. })) => {}
