@@ -7,6 +7,7 @@
 //! then the control socket; then the spool. A second signal ends the process at once,
 //! which is as safe as `kill -9`: the spool recovers.
 
+mod callout;
 mod descriptors;
 mod parts;
 mod purge;

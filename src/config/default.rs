@@ -2,7 +2,7 @@
 
 use super::{
     BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, InDoubtPolicy,
-    Limits, Listen, ListenTls, Log, Release, ReleaseOrder, SpoolConfig, host,
+    Limits, Listen, ListenTls, Log, Release, ReleaseOrder, SpoolConfig, Verify, host,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -21,6 +21,7 @@ impl Default for Listen {
         Self {
             address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 25)),
             tls: ListenTls::Starttls,
+            balancers: None,
         }
     }
 }
@@ -47,6 +48,21 @@ impl Default for Limits {
             command_timeout: 5 * MINUTE,
             retry_window: HOUR,
             errors: 20,
+            messages_per_ip: 0,
+            recipients_per_ip: 0,
+            rate_period: MINUTE,
+        }
+    }
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self {
+            timeout: 10 * SECOND,
+            known_for: 31 * DAY,
+            refresh_after: DAY,
+            unknown_for: HOUR,
+            addresses: 100_000,
         }
     }
 }
@@ -88,6 +104,9 @@ pub(super) fn hostname() -> Option<String> {
     let system = rustix::system::uname();
     host::name(system.nodename().to_str().ok()?).ok()
 }
+
+/// `listen.proxy_protocol`
+pub(super) const PROXY_PROTOCOL: bool = false;
 
 /// `domain.destination.port`
 pub(super) const PORT: u16 = 25;
@@ -136,6 +155,13 @@ pub(super) const RECIPIENTS: Bounds<usize> = Bounds {
     rule: "RFC 5321 §4.5.3.1.8",
 };
 pub(super) const ERRORS: Bounds<usize> = Bounds::new(1, 10_000);
+/// 0: no limit.
+pub(super) const RATE: Bounds<usize> = Bounds::new(0, 1_000_000_000);
+pub(super) const RATE_PERIOD: Bounds<Duration> = Bounds::new(SECOND, DAY);
+pub(super) const VERIFY_TIMEOUT: Bounds<Duration> = Bounds::new(SECOND, MINUTE);
+pub(super) const REMEMBERED: Bounds<Duration> =
+    Bounds::new(SECOND, Duration::from_secs(366 * 86_400));
+pub(super) const ADDRESSES: Bounds<usize> = Bounds::new(1, 10_000_000);
 pub(super) const COMMAND_TIMEOUT: Bounds<Duration> = Bounds::new(SECOND, HOUR);
 pub(super) const RETRY_WINDOW: Bounds<Duration> = Bounds::new(Duration::ZERO, DAY);
 pub(super) const RETAIN: Bounds<Duration> =

@@ -54,8 +54,9 @@ fn recipients(section: &Section<'_>, base: &Path) -> Option<Recipients> {
     match text.strip_prefix("file:") {
         Some(path) if !path.is_empty() => Some(Recipients::File(paths::resolve(base, path))),
         None if text == "any" => Some(Recipients::Any),
+        None if text == "verify" => Some(Recipients::Verify),
         _ => {
-            let allowed = "\"any\" and \"file:PATH\"".to_owned();
+            let allowed = "\"any\", \"file:PATH\" and \"verify\"".to_owned();
             entry.not_allowed(text, allowed);
             None
         }

@@ -72,6 +72,21 @@ impl<'t> Entry<'t> {
         self.problems.add(self.key.clone(), &self.span, kind);
     }
 
+    /// The items of a list; `expected` says of what.
+    pub(super) fn items(&self, expected: &'static str) -> Vec<Entry<'t>> {
+        let DeValue::Array(items) = self.value else {
+            self.wrong_type::<()>(expected);
+            return Vec::new();
+        };
+        let items = items.iter().map(|item| Entry {
+            key: self.key.clone(),
+            span: item.span(),
+            value: item.get_ref(),
+            problems: self.problems,
+        });
+        items.collect()
+    }
+
     pub(super) fn table(&self) -> Option<&'t DeTable<'t>> {
         match self.value {
             DeValue::Table(table) => Some(table),

@@ -1,10 +1,10 @@
 //! The keys of each table, and the known key that an unknown one is most like.
 
 pub(super) const ROOT: &[&str] = &[
-    "hostname", "listen", "tls", "spool", "limits", "domain", "release", "bounce", "control",
-    "web", "log", "mover", "dns",
+    "hostname", "listen", "tls", "spool", "limits", "verify", "domain", "release", "bounce",
+    "control", "web", "log", "mover", "dns",
 ];
-pub(super) const LISTEN: &[&str] = &["address", "tls"];
+pub(super) const LISTEN: &[&str] = &["address", "tls", "proxy_protocol", "balancers"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
 pub(super) const TLS_NAME: &[&str] = &["certificate", "private_key"];
 pub(super) const DNS: &[&str] = &["servers", "zone"];
@@ -19,6 +19,16 @@ pub(super) const LIMITS: &[&str] = &[
     "command_timeout",
     "retry_window",
     "errors",
+    "messages_per_ip",
+    "recipients_per_ip",
+    "rate_period",
+];
+pub(super) const VERIFY: &[&str] = &[
+    "timeout",
+    "known_for",
+    "refresh_after",
+    "unknown_for",
+    "addresses",
 ];
 pub(super) const DOMAIN: &[&str] = &["name", "recipients", "destination"];
 pub(super) const DESTINATION: &[&str] = &[
@@ -78,6 +88,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("dns.zone.", DNS_ZONE),
     ("spool.", SPOOL),
     ("limits.", LIMITS),
+    ("verify.", VERIFY),
     ("domain.", DOMAIN),
     ("domain.destination.", DESTINATION),
     ("release.", RELEASE),

@@ -13,8 +13,10 @@ mod entry;
 mod error;
 mod host;
 mod keys;
+mod listen;
 mod measure;
 mod mover;
+mod network;
 mod paths;
 mod problems;
 mod read;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
 pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
+pub use network::Network;
 pub use stamp::Stamp;
 
 use crate::mail::Address;
@@ -60,6 +63,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// Bounds on what a client may ask for.
     pub limits: Limits,
+    /// How recipients are asked for at their destination.
+    pub verify: Verify,
     /// The domains whose mail is taken, at least one; names in lower case.
     pub domains: Vec<Domain>,
     /// How held mail is delivered.
@@ -151,6 +156,9 @@ pub struct Listen {
     pub address: SocketAddr,
     /// `none`, `starttls` or `implicit`.
     pub tls: ListenTls,
+    /// The load balancers in front of it, each of which has to begin with a PROXY header;
+    /// none: clients come by themselves.
+    pub balancers: Option<Vec<Network>>,
 }
 
 /// How a listener speaks TLS.
@@ -234,6 +242,29 @@ pub struct Limits {
     pub retry_window: Duration,
     /// Refused or unknown commands in one session before it is closed with 421. Default 20.
     pub errors: usize,
+    /// Messages from one address (IPv6: from one /64) in each `rate_period`; zero: any
+    /// number. Default 0.
+    pub messages_per_ip: usize,
+    /// The same for recipients. Default 0.
+    pub recipients_per_ip: usize,
+    /// Default 1 min.
+    pub rate_period: Duration,
+}
+
+/// `[verify]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verify {
+    /// How long a client waits for the destination's answer. Default 10 s.
+    pub timeout: Duration,
+    /// How long a recipient that the destination has taken is known. Default 31 days.
+    pub known_for: Duration,
+    /// After how long it is asked for again, when it is named, while it is still known.
+    /// Default 1 day.
+    pub refresh_after: Duration,
+    /// How long a recipient that the destination has refused is unknown. Default 1 h.
+    pub unknown_for: Duration,
+    /// Recipients that are remembered. Default 100,000.
+    pub addresses: usize,
 }
 
 /// `limits.bare_newline`
@@ -263,6 +294,8 @@ pub enum Recipients {
     Any,
     /// Those listed in a file, one address or `@domain` a line.
     File(PathBuf),
+    /// Those that the destination takes.
+    Verify,
 }
 
 /// Where a domain's mail is released to.

@@ -194,19 +194,8 @@ fn folder(entry: &Entry<'_>) -> Option<String> {
 }
 
 fn list(entry: &Entry<'_>) -> Vec<String> {
-    let DeValue::Array(items) = entry.value else {
-        entry.wrong_type::<()>("a list of folders");
-        return Vec::new();
-    };
-    let folders = items.iter().filter_map(|item| {
-        folder(&Entry {
-            key: entry.key.clone(),
-            span: item.span(),
-            value: item.get_ref(),
-            problems: entry.problems,
-        })
-    });
-    folders.collect()
+    let items = entry.items("a list of folders");
+    items.iter().filter_map(folder).collect()
 }
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
 //! From the tables of the file to a [`Config`], with every check.
 
 use super::{
-    Bounce, Config, Control, Limits, Listen, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles,
+    Bounce, Config, Control, Limits, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles, Verify,
     Web, default, destination, dns, domain,
-    entry::{Entry, Seen, quoted, shown},
-    host, keys, mover, paths,
+    entry::{quoted, shown},
+    host, keys, listen, mover, paths,
     problems::Problems,
     section::Section,
     units::format_duration,
 };
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use toml::de::{DeTable, Error};
 
 /// What fits into a Unix socket's address with its final NUL (unix(7)).
@@ -32,11 +29,12 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
     let root = Section::root(table.get_ref(), problems);
     let config = Config {
         hostname: hostname(&root).unwrap_or_default(),
-        listen: listeners(&root),
+        listen: listen::listeners(&root),
         tls: tls(&root, &base),
         dns: dns::dns(&root),
         spool: spool(&root, &base),
         limits: limits(&root),
+        verify: verify(&root),
         domains: domain::domains(&root, &base),
         release: release(&root),
         bounce: bounce(&root, &base),
@@ -64,35 +62,6 @@ fn hostname(root: &Section<'_>) -> Option<String> {
     };
     let text = entry.text()?;
     host::name(text).map_or_else(|why| entry.invalid(quoted(text, why)), Some)
-}
-
-fn listeners(root: &Section<'_>) -> Vec<Listen> {
-    let needed = "at least one [[listen]] with an address is needed";
-    let Some(sections) = root.sections("listen", keys::LISTEN, needed) else {
-        return vec![Listen::default()];
-    };
-    let mut seen = Seen::default();
-    let listeners = sections.iter().filter_map(|section| {
-        let tls = section.word("tls", Listen::default().tls);
-        let needed = "an address such as \"[::]:25\" is needed";
-        let entry = section.required("address", needed)?;
-        let address = listen_address(&entry)?;
-        // Port 0 is another free port each time.
-        let fresh = address.port() == 0 || seen.first(&entry, address);
-        fresh.then_some(Listen { address, tls })
-    });
-    listeners.collect()
-}
-
-fn listen_address(entry: &Entry<'_>) -> Option<SocketAddr> {
-    let text = entry.text()?;
-    let Ok(address) = text.parse() else {
-        let allowed = "an IP address with a port, such as \"[::]:25\" for all addresses or \
-                       \"127.0.0.1:2525\"; names are not";
-        entry.not_allowed(text, allowed.to_owned());
-        return None;
-    };
-    Some(address)
 }
 
 fn tls(root: &Section<'_>, base: &Path) -> Option<Tls> {
@@ -161,6 +130,30 @@ fn limits(root: &Section<'_>) -> Limits {
         ),
         retry_window: section.measure("retry_window", default.retry_window, &default::RETRY_WINDOW),
         errors: section.measure("errors", default.errors, &default::ERRORS),
+        messages_per_ip: section.measure(
+            "messages_per_ip",
+            default.messages_per_ip,
+            &default::RATE,
+        ),
+        recipients_per_ip: section.measure(
+            "recipients_per_ip",
+            default.recipients_per_ip,
+            &default::RATE,
+        ),
+        rate_period: section.measure("rate_period", default.rate_period, &default::RATE_PERIOD),
+    }
+}
+
+fn verify(root: &Section<'_>) -> Verify {
+    let section = root.section("verify", keys::VERIFY);
+    let default = Verify::default();
+    let time = |key, value| section.measure(key, value, &default::REMEMBERED);
+    Verify {
+        timeout: section.measure("timeout", default.timeout, &default::VERIFY_TIMEOUT),
+        known_for: time("known_for", default.known_for),
+        refresh_after: time("refresh_after", default.refresh_after),
+        unknown_for: time("unknown_for", default.unknown_for),
+        addresses: section.measure("addresses", default.addresses, &default::ADDRESSES),
     }
 }
 
@@ -232,7 +225,7 @@ fn web(root: &Section<'_>, base: &Path) -> Option<Web> {
         return None;
     }
     let address = match section.entry("address") {
-        Some(entry) => listen_address(&entry)?,
+        Some(entry) => listen::address(&entry)?,
         None => default::WEB_ADDRESS,
     };
     let file = |key| section.entry(key).and_then(|entry| entry.path(base));

@@ -172,6 +172,16 @@ impl<'t> Section<'t> {
             .unwrap_or(default)
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        let entry = self.entry(key);
+        let flag = entry.and_then(|entry| match entry.value {
+            DeValue::Boolean(flag) => Some(*flag),
+            _ => entry.wrong_type("true or false"),
+        });
+        flag.unwrap_or(default)
+    }
+
     /// A path, seen from `base` if it is relative.
     pub(super) fn path(&self, key: &str, default: PathBuf, base: &Path) -> PathBuf {
         self.entry(key)

@@ -2,7 +2,7 @@
 
 use super::{
     Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, ImapServer,
-    Listen, Mover, Recipients, Tls, TlsFiles,
+    Listen, Mover, Recipients, Tls, TlsFiles, Verify,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -24,6 +24,7 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     write_dns(&config.dns, out)?;
     write_spool(config, out)?;
     write_limits(config, out)?;
+    write_verify(&config.verify, out)?;
     for domain in &config.domains {
         write_domain(domain, out)?;
     }
@@ -58,7 +59,13 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
 fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[[listen]]")?;
     writeln!(out, "address = \"{}\"", listen.address)?;
-    writeln!(out, "tls = \"{}\"", listen.tls.word())
+    writeln!(out, "tls = \"{}\"", listen.tls.word())?;
+    writeln!(out, "proxy_protocol = {}", listen.balancers.is_some())?;
+    let Some(balancers) = &listen.balancers else {
+        return Ok(());
+    };
+    let balancers: Vec<_> = balancers.iter().map(|one| format!("\"{one}\"")).collect();
+    writeln!(out, "balancers = [{}]", balancers.join(", "))
 }
 
 fn write_tls(tls: &Tls, out: &mut String) -> fmt::Result {
@@ -115,12 +122,31 @@ fn write_limits(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "command_timeout = \"{command_timeout}\"")?;
     let retry_window = format_duration(limits.retry_window);
     writeln!(out, "retry_window = \"{retry_window}\"")?;
-    writeln!(out, "errors = {}", limits.errors)
+    writeln!(out, "errors = {}", limits.errors)?;
+    writeln!(out, "messages_per_ip = {}", limits.messages_per_ip)?;
+    writeln!(out, "recipients_per_ip = {}", limits.recipients_per_ip)?;
+    let rate_period = format_duration(limits.rate_period);
+    writeln!(out, "rate_period = \"{rate_period}\"")
+}
+
+fn write_verify(verify: &Verify, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[verify]")?;
+    let times = [
+        ("timeout", verify.timeout),
+        ("known_for", verify.known_for),
+        ("refresh_after", verify.refresh_after),
+        ("unknown_for", verify.unknown_for),
+    ];
+    for (key, time) in times {
+        writeln!(out, "{key} = \"{}\"", format_duration(time))?;
+    }
+    writeln!(out, "addresses = {}", verify.addresses)
 }
 
 fn write_domain(domain: &Domain, out: &mut String) -> fmt::Result {
     let recipients = match &domain.recipients {
         Recipients::Any => "any".to_owned(),
+        Recipients::Verify => "verify".to_owned(),
         Recipients::File(file) => format!("file:{}", file.display()),
     };
     writeln!(out, "\n[[domain]]")?;

@@ -37,7 +37,8 @@ fn a_minimal_file_has_every_default() {
         config.listen,
         [Listen {
             address: "[::]:25".parse().unwrap(),
-            tls: ListenTls::Starttls
+            tls: ListenTls::Starttls,
+            balancers: None,
         }]
     );
     assert_eq!(config.tls, None);
@@ -57,8 +58,19 @@ fn a_minimal_file_has_every_default() {
         command_timeout: Duration::from_secs(300),
         retry_window: Duration::from_secs(3600),
         errors: 20,
+        messages_per_ip: 0,
+        recipients_per_ip: 0,
+        rate_period: Duration::from_secs(60),
     };
     assert_eq!(config.limits, limits);
+    let verify = Verify {
+        timeout: Duration::from_secs(10),
+        known_for: Duration::from_secs(31 * 86_400),
+        refresh_after: Duration::from_secs(86_400),
+        unknown_for: Duration::from_secs(3600),
+        addresses: 100_000,
+    };
+    assert_eq!(config.verify, verify);
     let release = Release {
         retry_min: Duration::from_secs(30),
         retry_max: Duration::from_secs(1800),
@@ -115,7 +127,7 @@ fn the_sample_file_documents_the_defaults() {
         control: minimal.control.clone(),
         listen: vec![Listen {
             address: minimal.listen[0].address,
-            ..sample_config.listen[0]
+            ..sample_config.listen[0].clone()
         }],
         domains: vec![Domain {
             name: "example.com".into(),
@@ -135,7 +147,8 @@ fn the_sample_file_documents_the_defaults() {
 fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let text = fs::read_to_string(sample()).unwrap();
     let mut full = with(
-        "[tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
+        "[[listen]]\naddress = \"[::]:25\"\nproxy_protocol = true\nbalancers = [\"::1\"]\n\
+         [tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
          [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
          source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
          [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
@@ -166,7 +179,7 @@ fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
 /// No value is a default here.
 const FULL: &str = r#"
 hostname = "Hold.Example.NET"
-listen = [{ address = "0.0.0.0:2525", tls = "none" }, { address = "[::1]:465", tls = "implicit" }]
+listen = [{ address = "0.0.0.0:2525", tls = "none" }, { address = "[::1]:465", tls = "implicit", proxy_protocol = true, balancers = ["192.0.2.10", "10.0.0.0/8"] }]
 [tls]
 certificate = "chain \"1\".pem"
 private_key = "/k\\ey.pem"
@@ -187,6 +200,15 @@ recipients = 100
 command_timeout = "1500ms"
 retry_window = "0s"
 errors = 3
+messages_per_ip = 100
+recipients_per_ip = 1000
+rate_period = "1h"
+[verify]
+timeout = "5s"
+known_for = "1d"
+refresh_after = "2h"
+unknown_for = "1m"
+addresses = 5
 [[domain]]
 name = "A.example."
 recipients = "file:users.txt"
@@ -198,6 +220,7 @@ tls = "verified"
 connections = 1
 [[domain]]
 name = "bücher.example"
+recipients = "verify"
 destination = { host = "New.Example", tls = "required" }
 [release]
 retry_min = "20ms"
@@ -227,6 +250,11 @@ fn every_value_is_read() {
     let config = parse(FULL).unwrap();
     assert_eq!(config.hostname, "hold.example.net");
     assert_eq!(config.listen[1].tls, ListenTls::Implicit);
+    let balancers = config.listen[1].balancers.as_ref().unwrap();
+    assert!(balancers[1].contains("10.1.2.3".parse().unwrap()));
+    assert_eq!(config.limits.recipients_per_ip, 1000);
+    assert_eq!(config.verify.unknown_for, Duration::from_secs(60));
+    assert_eq!(config.domains[1].recipients, Recipients::Verify);
     assert_eq!(config.spool.min_free_bytes, 1025);
     assert_eq!(config.spool.retain_records, Duration::ZERO);
     assert_eq!(config.limits.message_size_bytes, 10_000_000);
@@ -282,7 +310,7 @@ name = \"example.com\"
 destination = { host = \"new.example\", tls = \"always\" }
 [[domain]]
 name = \"EXAMPLE.com\"
-recipients = \"verify\"
+recipients = \"verified\"
 destination = { host = \"new.example:25\", port = 70000 }
 [[domain]]
 destination = {}
@@ -295,15 +323,16 @@ destination = {}
          (RFC 5321 §4.5.3.1.8)",
         "conf/relay.toml:4: limits.mesage_size: unknown key; did you mean `message_size`? \
          allowed are message_size, bare_newline, connections, connections_per_ip, recipients, \
-         command_timeout, retry_window, errors",
+         command_timeout, retry_window, errors, messages_per_ip, recipients_per_ip, \
+         rate_period",
         "conf/relay.toml:5: limits.connections: is a text; a whole number without quotes is \
          expected",
         "conf/relay.toml:8: domain.destination.tls: \"always\" is not allowed; allowed are \
          \"none\", \"opportunistic\", \"required\", \"verified\"",
         "conf/relay.toml:10: domain.name: \"example.com\" is there already, at line 7; each \
          may be there once",
-        "conf/relay.toml:11: domain.recipients: \"verify\" is not allowed; allowed are \
-         \"any\" and \"file:PATH\"",
+        "conf/relay.toml:11: domain.recipients: \"verified\" is not allowed; allowed are \
+         \"any\", \"file:PATH\" and \"verify\"",
         "conf/relay.toml:12: domain.destination.port: 70000 is too large; allowed are 1 to \
          65535",
         "conf/relay.toml:12: domain.destination.host: \"new.example:25\" holds a colon; \
@@ -343,6 +372,21 @@ fn one_problem_is_one_line() {
             "[limits]\nerrors = 99999999999999999999999",
             5,
             "limits.errors: ",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nproxy_protocol = true",
+            4,
+            "listen.balancers: missing; whose headers are believed is needed",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nbalancers = [\"::1\"]",
+            6,
+            "listen.balancers: means nothing without proxy_protocol = true",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nproxy_protocol = true\nbalancers = [\"::1/64\"]",
+            7,
+            "listen.balancers: \"::1/64\" has bits set behind its prefix",
         ),
         (
             "[limits]\ncommand_timeout = 300",
@@ -437,7 +481,7 @@ fn one_problem_is_one_line() {
         (
             "[[domain]]\nname = \"b.example\"\nrecipients = \"file:\"\ndestination = { host = \"x\" }",
             6,
-            "domain.recipients: \"file:\" is not allowed; allowed are \"any\" and \"file:PATH\"",
+            "domain.recipients: \"file:\" is not allowed; allowed are \"any\", \"file:PATH\" and \"verify\"",
         ),
         (
             "[[domain]]\nname = \"b.example\"\ndestination = { host = \"x\", protocol = \"lmtp\" }",

@@ -37,7 +37,8 @@ pub enum Crowded {
 #[derive(Debug)]
 pub struct Pass {
     gate: Arc<Gate>,
-    network: IpAddr,
+    /// None as long as the client is not known.
+    network: Option<IpAddr>,
 }
 
 impl Gate {
@@ -66,20 +67,24 @@ impl Gate {
     /// # Errors
     /// [`Crowded`] says which limit was reached.
     pub fn enter(self: &Arc<Self>, ip: IpAddr) -> Result<Pass, Crowded> {
-        let network = client_network(ip);
+        let mut pass = self.enter_unnamed()?;
+        pass.name(ip)?;
+        Ok(pass)
+    }
+
+    /// Lets in a client whose address comes later, in its balancer's header.
+    ///
+    /// # Errors
+    /// [`Crowded::Total`].
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Pass, Crowded> {
         let mut inside = self.lock();
         if inside.total >= inside.total_max {
             return Err(Crowded::Total);
         }
-        let here = inside.networks.get(&network).copied().unwrap_or(0);
-        if here >= inside.per_network_max {
-            return Err(Crowded::Network);
-        }
-        inside.networks.insert(network, here + 1);
         inside.total += 1;
         Ok(Pass {
             gate: Arc::clone(self),
-            network,
+            network: None,
         })
     }
 
@@ -95,14 +100,35 @@ impl Gate {
     }
 }
 
+impl Pass {
+    /// The client turns out to be this one.
+    ///
+    /// # Errors
+    /// [`Crowded::Network`]: there are as many of it inside as there may be.
+    pub fn name(&mut self, ip: IpAddr) -> Result<(), Crowded> {
+        let network = client_network(ip);
+        let mut inside = self.gate.lock();
+        let here = inside.networks.get(&network).copied().unwrap_or(0);
+        if here >= inside.per_network_max {
+            return Err(Crowded::Network);
+        }
+        inside.networks.insert(network, here + 1);
+        self.network = Some(network);
+        Ok(())
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut inside = self.gate.lock();
         inside.total = inside.total.saturating_sub(1);
-        match inside.networks.get_mut(&self.network) {
+        let Some(network) = self.network else {
+            return;
+        };
+        match inside.networks.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                inside.networks.remove(&self.network);
+                inside.networks.remove(&network);
             }
         }
     }
@@ -136,6 +162,20 @@ mod tests {
         let gate = Gate::new(3, 1);
         let _first = gate.enter(ip("192.0.2.1")).unwrap();
         assert!(gate.enter(ip("::ffff:192.0.2.1")).is_err());
+    }
+
+    #[test]
+    fn one_whose_name_comes_later_counts_at_once_in_total() {
+        let gate = Gate::new(2, 1);
+        let mut first = gate.enter_unnamed().unwrap();
+        let mut second = gate.enter_unnamed().unwrap();
+        let refused = gate.enter_unnamed().map(|_| ());
+        assert_eq!(refused, Err(Crowded::Total));
+        first.name(ip("192.0.2.1")).unwrap();
+        assert_eq!(second.name(ip("192.0.2.1")), Err(Crowded::Network));
+        drop((first, second));
+        assert_eq!(gate.total(), 0);
+        assert!(gate.lock().networks.is_empty());
     }
 
     #[test]

@@ -31,6 +31,28 @@ pub(super) fn unknown_user(address: &Address) -> Reply {
     Reply::new(550, "5.1.1", text)
 }
 
+/// RFC 3463 §3.2: nothing is known against the address; the sender tries again.
+pub(super) fn unverified(address: &Address) -> Reply {
+    let text = format!("<{address}>: Recipient address cannot be verified now, try again later");
+    Reply::new(450, "4.1.1", text)
+}
+
+pub(super) fn too_many_messages() -> Reply {
+    Reply::new(
+        450,
+        "4.7.0",
+        "Error: too many messages from this address, try again later",
+    )
+}
+
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::new(
+        450,
+        "4.7.0",
+        "Error: too many recipients from this address, try again later",
+    )
+}
+
 pub(super) fn line_too_long() -> Reply {
     Reply::new(500, "5.5.2", "Error: line too long")
 }

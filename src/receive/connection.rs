@@ -1,17 +1,17 @@
 //! One client's connection, from greeting to the end.
 
 use super::{
-    answers, log,
+    answers, door, log,
     message::{self, Incoming, Outcome},
-    server::Shared,
+    shared::Shared,
 };
 use crate::{
-    config::ListenTls,
+    config::{Listen, ListenTls},
     mail::{Client, QueueId, Recipient, ReversePath},
     net::{Expect, Line, Pass, Stream, Wire, WireError},
-    smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls},
+    smtp::{Action, COMMAND_BYTES_MAX, Mail, Rcpt, Reply, Session, Tls, Transaction},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{net::TcpStream, sync::watch};
 
 /// Serves a client that was let in.
@@ -19,10 +19,17 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
-    listen_tls: ListenTls,
+    listen: Arc<Listen>,
     shutdown: watch::Receiver<bool>,
-    _pass: Pass,
+    mut pass: Pass,
 ) {
+    let (stream, peer) = match &listen.balancers {
+        None => (stream, peer),
+        Some(_) => match door::client(&shared, stream, peer, listen.tls, &mut pass).await {
+            Some(client) => client,
+            None => return,
+        },
+    };
     // Replies are written whole; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
@@ -36,19 +43,19 @@ pub(super) async fn serve(
         COMMAND_BYTES_MAX,
         shared.command_timeout,
     );
-    let tls = match (listen_tls, shared.has_tls()) {
+    let tls = match (listen.tls, shared.has_tls()) {
         (ListenTls::Starttls, true) => Tls::Offered,
         _ => Tls::Unavailable,
     };
     let mut connection = Connection {
         shared: &shared,
         peer: SocketAddr::new(ip, peer.port()),
-        session: Session::new(&shared.limits, tls),
+        session: Session::new(&shared.limits, tls, shared.offer_to_all()),
         tls: None,
         unconfirmed: None,
         incoming: None,
     };
-    connection.run(wire, listen_tls).await;
+    connection.run(wire, listen.tls).await;
     log::disconnect(ip, connection.session.counts());
 }
 
@@ -150,7 +157,7 @@ impl Connection<'_> {
         }
         let action = match action {
             Action::Sender(mail) => self.sender(mail),
-            Action::Recipient(rcpt) => self.recipient(rcpt),
+            Action::Recipient(rcpt) => self.recipient(rcpt).await,
             Action::Reply(reply) => {
                 self.note(&reply, None, None);
                 Action::Reply(reply)
@@ -173,7 +180,7 @@ impl Connection<'_> {
             Action::LastChunk(bytes, transaction) => {
                 let client = self.client();
                 let from = transaction.mail.reverse_path.clone();
-                let incoming = self.incoming();
+                let incoming = self.incoming(Some(&transaction));
                 let outcome =
                     message::receive_last(self.shared, wire, incoming, bytes, transaction, client)
                         .await;
@@ -221,27 +228,48 @@ impl Connection<'_> {
     }
 
     fn sender(&mut self, mail: Mail) -> Action {
-        match self.shared.spool.admit(mail.size_bytes) {
+        let has_one = self
+            .shared
+            .common
+            .messages
+            .take(self.peer.ip(), Instant::now());
+        let admitted = match has_one {
+            true => self
+                .shared
+                .spool
+                .admit(mail.size_bytes)
+                .map_err(|error| answers::spool_refusal(&error)),
+            false => Err(answers::too_many_messages()),
+        };
+        match admitted {
             Ok(()) => self.session.accept_sender(mail),
-            Err(error) => {
-                let reply = answers::spool_refusal(&error);
+            Err(reply) => {
                 self.note(&reply, Some(mail.reverse_path.as_str()), None);
                 self.session.refuse(reply)
             }
         }
     }
 
-    fn recipient(&mut self, rcpt: Rcpt) -> Action {
+    async fn recipient(&mut self, rcpt: Rcpt) -> Action {
         let Rcpt { to, notify, orcpt } = rcpt;
-        match self.shared.directory().find(to) {
+        let mail = self
+            .session
+            .transaction()
+            .map(|transaction| &transaction.mail);
+        let common = &self.shared.common;
+        let found = if common.recipients.take(self.peer.ip(), Instant::now()) {
+            self.shared.find(to, mail).await
+        } else {
+            Err((answers::too_many_recipients(), to.to_string()))
+        };
+        match found {
             Ok(address) => self.session.accept_recipient(Recipient {
                 address,
                 notify,
                 orcpt,
             }),
             Err((reply, to)) => {
-                let from = self.session.transaction();
-                let from = from.map(|transaction| transaction.mail.reverse_path.as_str());
+                let from = mail.map(|mail| mail.reverse_path.as_str());
                 self.note(&reply, from, Some(&to));
                 self.session.refuse(reply)
             }
@@ -250,7 +278,7 @@ impl Connection<'_> {
 
     /// A chunk with more to come behind it.
     async fn chunk(&mut self, wire: &mut Wire, bytes: u64) -> Next {
-        let mut incoming = self.incoming();
+        let mut incoming = self.incoming(None);
         match incoming.read_chunk(self.shared, wire, bytes).await {
             Ok(()) => {
                 self.incoming = Some(incoming);
@@ -269,10 +297,15 @@ impl Connection<'_> {
         }
     }
 
-    /// The message whose chunks are coming in.
-    fn incoming(&mut self) -> Incoming {
+    /// The message whose chunks are coming in; with the last one the session has handed the
+    /// transaction over.
+    fn incoming(&mut self, last: Option<&Transaction>) -> Incoming {
         let known = self.incoming.take();
-        known.unwrap_or_else(|| Incoming::chunks(self.shared, self.peer.ip()))
+        known.unwrap_or_else(|| {
+            let transaction = last.or(self.session.transaction());
+            let recipients = transaction.map(|one| &*one.recipients);
+            Incoming::chunks(self.shared, self.peer.ip(), recipients.unwrap_or_default())
+        })
     }
 
     fn client(&self) -> Client {

@@ -27,6 +27,8 @@ pub enum Reason {
     RelayDenied,
     /// There is no such recipient.
     UnknownRecipient,
+    /// The destination could not be asked whether there is such a recipient.
+    Unverified,
     /// The message is too large.
     MessageSize,
     /// There are too many recipients in the transaction.
@@ -39,7 +41,8 @@ pub enum Reason {
     BareNewline,
     /// The message goes in circles.
     Loop,
-    /// There are too many connections, or too many errors in one.
+    /// There are too many connections, too many errors in one, or too many messages or
+    /// recipients in a time.
     Limits,
     /// The command was not understood, or came at the wrong time.
     Protocol,
@@ -47,9 +50,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RelayDenied,
         Self::UnknownRecipient,
+        Self::Unverified,
         Self::MessageSize,
         Self::Recipients,
         Self::SpoolFull,
@@ -66,6 +70,7 @@ impl Reason {
         match self {
             Self::RelayDenied => "relay_denied",
             Self::UnknownRecipient => "unknown_recipient",
+            Self::Unverified => "unverified",
             Self::MessageSize => "message_size",
             Self::Recipients => "recipients",
             Self::SpoolFull => "spool_full",
@@ -82,6 +87,7 @@ impl Reason {
         match reply.enhanced() {
             "5.7.1" => Self::RelayDenied,
             "5.1.1" => Self::UnknownRecipient,
+            "4.1.1" => Self::Unverified,
             "5.3.4" => Self::MessageSize,
             "4.5.3" => Self::Recipients,
             "4.3.1" => Self::SpoolFull,

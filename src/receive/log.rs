@@ -3,7 +3,7 @@
 use crate::{
     log::{Service, mail},
     mail::{Client, Envelope, QueueId},
-    net::WireError,
+    net::{ProxyError, WireError},
     smtp::{Reply, Session, Verb, VerbCounts},
     spool::{Phase, Spool},
 };
@@ -54,6 +54,22 @@ fn what(error: &WireError) -> &'static str {
         WireError::Timeout => "timeout",
         WireError::Closed | WireError::Io(_) | WireError::Stopping => "lost connection",
     }
+}
+
+/// A connection that came past the load balancers.
+pub(super) fn no_balancer(ip: IpAddr) {
+    mail(
+        Service::Smtpd,
+        format_args!("warning: connection from {ip}, which is not in listen.balancers: closed"),
+    );
+}
+
+/// A balancer that did not say whom it stands for.
+pub(super) fn no_proxy_header(ip: IpAddr, error: &ProxyError) {
+    mail(
+        Service::Smtpd,
+        format_args!("warning: {error} from balancer {ip}: closed"),
+    );
 }
 
 /// A connection that was refused at once.

@@ -1,9 +1,9 @@
 //! One message, from DATA's 354 or its first chunk to its reply.
 
-use super::{answers, intake::Intake, log, server::Shared};
+use super::{answers, intake::Intake, log, shared::Shared};
 use crate::{
     config::BareNewline,
-    mail::{Client, Envelope, Hops, QueueId},
+    mail::{Client, Envelope, Hops, QueueId, Recipient},
     net::{Expect, Wire, WireError},
     smtp::{Reply, Session, Transaction, Verb, data::Decoder},
     spool::Draft,
@@ -45,21 +45,21 @@ struct Whole {
 
 impl Incoming {
     /// With DATA.
-    fn data(shared: &Shared, ip: IpAddr) -> Self {
-        Self::with(Decoder::new(), shared, ip)
+    fn data(shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
+        Self::with(Decoder::new(), shared, ip, to)
     }
 
     /// With BDAT.
-    pub(super) fn chunks(shared: &Shared, ip: IpAddr) -> Self {
-        Self::with(Decoder::chunked(), shared, ip)
+    pub(super) fn chunks(shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
+        Self::with(Decoder::chunked(), shared, ip, to)
     }
 
-    fn with(decoder: Decoder, shared: &Shared, ip: IpAddr) -> Self {
+    fn with(decoder: Decoder, shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
         Self {
             decoder,
             hops: Hops::new(&shared.limits.hostname),
             ip,
-            intake: Intake::new(&*shared.spool, shared.limits.message_size_bytes),
+            intake: Intake::new(&*shared.spool, shared.message_size_bytes(to)),
         }
     }
 
@@ -167,7 +167,7 @@ pub(super) async fn receive(
     transaction: Transaction,
     client: Client,
 ) -> Outcome {
-    let mut incoming = Incoming::data(shared, client.ip);
+    let mut incoming = Incoming::data(shared, client.ip, &transaction.recipients);
     match incoming.read_data(shared, wire).await {
         Ok(()) => complete(shared, wire, incoming, transaction, client).await,
         Err(outcome) => outcome,

@@ -9,12 +9,16 @@
 mod answers;
 mod connection;
 mod counters;
+mod door;
 mod intake;
 mod log;
 mod message;
 mod recipients;
 mod server;
+mod shared;
+mod verify;
 
 pub use counters::{Counters, Reason};
 pub use recipients::RecipientsError;
 pub use server::{BindError, DATA_GRACE, Reloader, Server};
+pub use verify::{Answer, Asking, Callout, Verdict};

@@ -11,7 +11,11 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// A file that was written to less than this ago may be written to again.
+const REST: Duration = Duration::from_secs(1);
 
 /// A list of recipients cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,12 @@ pub enum RecipientsError {
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// There is no recipient in the file.
+    #[error("{path:?}: names no recipient")]
+    Empty {
+        /// Which.
+        path: PathBuf,
     },
     /// A line is no address.
     #[error("{path:?}:{line}: `{text}` is neither an address nor @domain")]
@@ -47,6 +57,16 @@ pub(super) struct Directory {
 enum Known {
     Any,
     Listed(ListFile),
+    Verified,
+}
+
+/// A mailbox of ours.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// There is such a one.
+    Mailbox(Address),
+    /// Its destination knows whether there is.
+    Asked(Address),
 }
 
 impl Directory {
@@ -54,6 +74,7 @@ impl Directory {
         let known = |domain: &Domain| match &domain.recipients {
             Recipients::Any => Ok(Known::Any),
             Recipients::File(path) => ListFile::open(path).map(Known::Listed),
+            Recipients::Verify => Ok(Known::Verified),
         };
         let domains = config
             .domains
@@ -66,13 +87,20 @@ impl Directory {
         })
     }
 
+    /// All names of ours.
+    pub(super) fn domains(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.domains.keys().map(String::as_str)
+    }
+
     /// The mailbox that `to` stands for, if its mail is taken; else what to answer, and
     /// whom it was for.
-    pub(super) fn find(&self, to: ForwardPath) -> Result<Address, (Reply, String)> {
+    pub(super) fn find(&self, to: ForwardPath) -> Result<Found, (Reply, String)> {
         let address = match (to, &self.postmaster) {
             (ForwardPath::Mailbox(address), _) => address,
             // RFC 5321 §4.5.1: always there.
-            (ForwardPath::Postmaster, Some(postmaster)) => return Ok(postmaster.clone()),
+            (ForwardPath::Postmaster, Some(postmaster)) => {
+                return Ok(Found::Mailbox(postmaster.clone()));
+            }
             (ForwardPath::Postmaster, None) => {
                 let reply = Reply::new(550, "5.1.1", "<postmaster>: User unknown");
                 return Err((reply, "postmaster".into()));
@@ -84,10 +112,11 @@ impl Directory {
             Some(Known::Any) => true,
             // RFC 5321 §4.5.1.
             Some(_) if address.local_part().eq_ignore_ascii_case("postmaster") => true,
+            Some(Known::Verified) => return Ok(Found::Asked(address)),
             Some(Known::Listed(file)) => file.current().has(&address, &domain),
         };
         if known {
-            Ok(address)
+            Ok(Found::Mailbox(address))
         } else {
             Err((answers::unknown_user(&address), address.into()))
         }
@@ -122,12 +151,14 @@ impl ListFile {
         })
     }
 
-    /// The list as the file has it now. While a changed file cannot be read, or has a
-    /// bad line, the list stays as it was: nobody's mail is bounced for a typing error.
+    /// The list as the file has it now. While a changed file is being written, cannot be
+    /// read, or has a bad line, the list stays as it was: nobody's mail is bounced for half a
+    /// file or a typing error.
     fn current(&self) -> Arc<List> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(stamp) = Stamp::of(&self.path)
             && stamp != loaded.stamp
+            && stamp.has_rested(REST)
         {
             loaded.stamp = stamp;
             match List::read(&self.path) {
@@ -170,6 +201,12 @@ impl List {
                 });
             }
             entries.insert(entry.to_lowercase());
+        }
+        // Written by a script that has failed, most likely; it would refuse everybody.
+        if entries.is_empty() {
+            return Err(RecipientsError::Empty {
+                path: path.to_owned(),
+            });
         }
         Ok(Self(entries))
     }
@@ -231,9 +268,22 @@ mod tests {
     fn a_change_is_seen_and_a_mistake_changes_nothing() {
         let (file, list) = list("bob@corp.example\n");
         let list = list.unwrap();
-        fs::write(file.path(), "bob@corp.example\neve@corp.example\n").unwrap();
+        let write = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            let opened = fs::File::options().append(true).open(file.path()).unwrap();
+            let before = std::time::SystemTime::now() - 3 * REST;
+            opened.set_modified(before).unwrap();
+        };
+        write("bob@corp.example\neve@corp.example\n");
         assert!(has(&list, "eve@corp.example"));
-        fs::write(file.path(), "nonsense\n").unwrap();
+        for mistake in ["nonsense\n", "", "# nobody\n"] {
+            write(mistake);
+            assert!(has(&list, "eve@corp.example"), "{mistake:?}");
+        }
+        write("eve@corp.example\n");
+        assert!(!has(&list, "bob@corp.example"));
+        // Perhaps it is not written to its end.
+        fs::write(file.path(), "bob@corp.example\n").unwrap();
         assert!(has(&list, "eve@corp.example"));
         fs::remove_file(file.path()).unwrap();
         assert!(has(&list, "eve@corp.example"));

@@ -18,6 +18,7 @@
 //! until `release.in_doubt` decides.
 
 mod auth;
+mod callout;
 mod chunk;
 pub mod commands;
 pub mod connection;
@@ -50,6 +51,7 @@ mod tests;
 mod timeouts;
 mod tls;
 
+pub use callout::Finding;
 pub use gates::Gates;
 pub use job::Clock;
 pub use measures::Measures;

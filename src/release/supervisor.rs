@@ -1,6 +1,7 @@
 //! One runner for each domain that is being released.
 
 use super::{
+    callout::{Callouts, Finding},
     connection::Setup,
     deliver::Orders,
     gates::{Closed, Gates},
@@ -8,6 +9,7 @@ use super::{
     measures::Measures,
     notices::Notices,
     order::{Limits, Order},
+    reply::Failure,
     runner::{Board, Plan, Runner},
     status::ReleaseStatus,
     target::Target,
@@ -16,7 +18,8 @@ use super::{
 };
 use crate::{
     config::{Config, Destination, DestinationXclient, Release},
-    mail::REPORTS_DOMAIN,
+    mail::{Address, REPORTS_DOMAIN},
+    smtp::Offer,
     spool::{Change, Gate, Phase, Spool},
 };
 use arc_swap::ArcSwap;
@@ -45,6 +48,8 @@ pub struct Releaser {
     measures: Measures,
     gates: Arc<dyn Gates>,
     running: Mutex<HashMap<String, Running>>,
+    /// By domain.
+    callouts: Mutex<HashMap<String, Arc<Callouts>>>,
 }
 
 /// A domain's runner.
@@ -74,6 +79,7 @@ impl Releaser {
             measures: Measures::default(),
             gates: Arc::new(Closed),
             running: Mutex::default(),
+            callouts: Mutex::default(),
         })
     }
 
@@ -123,6 +129,44 @@ impl Releaser {
         running
             .get(domain)
             .map(|running| running.board.read((self.clock)()))
+    }
+
+    /// Asks the destination of an address whether it takes mail for it, in whatever phase its
+    /// domain is, and what it takes at all. None: there is no destination.
+    pub async fn ask(&self, address: &Address) -> Option<Result<(Finding, Offer), Failure>> {
+        let domain = address.domain();
+        let target = self.target(&domain)?;
+        let callouts = {
+            let mut all = self.callouts.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = all
+                .get(&domain)
+                .filter(|known| known.setup().target == target);
+            match known {
+                Some(known) => known.clone(),
+                None => {
+                    let new = Arc::new(Callouts::new(self.setup(target)));
+                    all.insert(domain, new.clone());
+                    new
+                }
+            }
+        };
+        Some(callouts.ask(address).await)
+    }
+
+    /// Where a domain's mail goes once it is released.
+    #[must_use]
+    pub fn target(&self, domain: &str) -> Option<Target> {
+        let to = self.spool.domain(domain).and_then(|status| status.to);
+        Target::new(configured(&self.config.load(), domain), to.as_deref())
+    }
+
+    fn setup(&self, target: Target) -> Setup {
+        Setup {
+            target,
+            hostname: self.config.load().hostname.clone(),
+            tls: self.tls.clone(),
+            timeouts: self.timeouts,
+        }
     }
 
     /// Goes on with another configuration: a release whose destination or rules are others
@@ -247,12 +291,7 @@ impl Releaser {
         let config = self.config.load();
         let shared = Shared {
             spool: self.spool.clone(),
-            setup: Setup {
-                target: target.clone(),
-                hostname: config.hostname.clone(),
-                tls: self.tls.clone(),
-                timeouts: self.timeouts,
-            },
+            setup: self.setup(target.clone()),
             rules: config.release.clone(),
             clock: self.clock.clone(),
             measures: self.measures.clone(),

@@ -2,6 +2,7 @@
 
 use super::{Reply, Verb, parameter, path};
 use crate::mail::{Address, BodyKind, Ret, ReversePath};
+use std::fmt;
 
 /// A command that can be acted upon.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +86,15 @@ pub enum ForwardPath {
     Mailbox(Address),
     /// `<postmaster>` without a domain (RFC 5321 §4.1.1.3).
     Postmaster,
+}
+
+impl fmt::Display for ForwardPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mailbox(address) => address.fmt(f),
+            Self::Postmaster => f.write_str("postmaster"),
+        }
+    }
 }
 
 /// Why a line is no command that can be acted upon.

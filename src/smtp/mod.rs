@@ -5,6 +5,7 @@
 
 mod command;
 pub mod data;
+mod offer;
 mod parameter;
 mod path;
 mod reply;
@@ -12,6 +13,7 @@ mod session;
 mod verb;
 
 pub use command::{Chunk, ChunkPlace, Command, CommandError, ForwardPath, Mail, Rcpt};
+pub use offer::Offer;
 pub use reply::Reply;
 pub use session::{Action, Session, SessionLimits, Tls, Transaction};
 pub use verb::{Verb, VerbCounts};

@@ -3,7 +3,7 @@
 //! asks its caller by an [`Action`] and is told by [`Session::accept_sender`],
 //! [`Session::accept_recipient`] or [`Session::refuse`].
 
-use super::{Chunk, ChunkPlace, Command, CommandError, Mail, Rcpt, Reply, Verb, VerbCounts};
+use super::{Chunk, ChunkPlace, Command, CommandError, Mail, Offer, Rcpt, Reply, Verb, VerbCounts};
 use crate::mail::{Protocol, Recipient};
 use std::fmt::Write as _;
 
@@ -35,6 +35,8 @@ pub enum Tls {
 #[derive(Debug)]
 pub struct Session<'a> {
     limits: &'a SessionLimits,
+    /// What one of the destinations takes; what none takes is not offered.
+    offer: Offer,
     tls: Tls,
     hello: Option<Hello>,
     stage: Stage,
@@ -102,9 +104,10 @@ pub enum Action {
 impl<'a> Session<'a> {
     /// A session before its greeting.
     #[must_use]
-    pub fn new(limits: &'a SessionLimits, tls: Tls) -> Self {
+    pub fn new(limits: &'a SessionLimits, tls: Tls, offer: Offer) -> Self {
         Self {
             limits,
+            offer,
             tls,
             hello: None,
             stage: Stage::Idle,
@@ -310,20 +313,32 @@ impl<'a> Session<'a> {
     fn extensions(&self) -> String {
         let mut text = self.limits.hostname.clone();
         // RFC 2920, RFC 1870. Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\nPIPELINING\nSIZE {}",
-            self.limits.message_size_bytes
-        );
+        let _ = write!(text, "\nPIPELINING\nSIZE {}", self.message_size_bytes());
         // RFC 3207 §4.2: not offered again once it is in use.
         if self.tls == Tls::Offered {
             text.push_str("\nSTARTTLS");
         }
         // RFC 2034, RFC 6152, RFC 3461, RFC 6531, RFC 3030.
-        text.push_str("\nENHANCEDSTATUSCODES\n8BITMIME\nDSN\nSMTPUTF8\nCHUNKING");
+        let lines = [
+            ("\nENHANCEDSTATUSCODES", true),
+            ("\n8BITMIME", self.offer.eight_bit_mime),
+            ("\nDSN", true),
+            ("\nSMTPUTF8", self.offer.smtputf8),
+            ("\nCHUNKING", self.offer.chunking),
+        ];
+        let offered = lines.into_iter().filter(|(_, offered)| *offered);
+        text.extend(offered.map(|(line, _)| line));
         // RFC 9422 §4.1: the one limit of this kind that there is.
         let _ = write!(text, "\nLIMITS RCPTMAX={}", self.limits.recipients);
         text
+    }
+
+    /// The largest message that is taken.
+    fn message_size_bytes(&self) -> u64 {
+        let limit = self.limits.message_size_bytes;
+        self.offer
+            .size_bytes_max
+            .map_or(limit, |max| max.min(limit))
     }
 
     fn starttls(&mut self) -> Action {
@@ -353,7 +368,7 @@ impl<'a> Session<'a> {
             ));
         }
         // RFC 1870 §6.1.
-        if mail.size_bytes > self.limits.message_size_bytes {
+        if mail.size_bytes > self.message_size_bytes() {
             return self.refuse(Self::too_large());
         }
         Action::Sender(mail)

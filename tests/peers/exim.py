@@ -18,7 +18,7 @@ daemon_smtp_ports = {port}
 exim_path = /usr/sbin/exim4
 keep_environment =
 domainlist ours = {domains}
-acl_smtp_rcpt = accept
+acl_smtp_rcpt = there
 smtputf8_advertise_hosts = *
 tls_advertise_hosts = {tls}
 dsn_advertise_hosts = *
@@ -35,6 +35,11 @@ check_log_space = 0
 trusted_users = root
 local_from_check = false
 ignore_bounce_errors_after = 0s
+
+begin acl
+there:
+  require verify = recipient
+  accept
 
 begin routers
 mailboxes:

@@ -2,7 +2,10 @@
 
 use super::support::{Peer, Relay};
 use relay::{config::BareNewline, receive::Reason};
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 #[test]
 fn too_large_by_count() {
@@ -202,7 +205,12 @@ fn a_changed_list_of_recipients_is_used() {
     let mut peer = relay.greeted();
     peer.ask("MAIL FROM:<>\r\n", "250 ");
     peer.ask("RCPT TO:<carol@listed.test>\r\n", "550 5.1.1 ");
-    fs::write(relay.recipients_file(), "carol@listed.test\n").unwrap();
+    let path = relay.recipients_file();
+    fs::write(&path, "carol@listed.test\n").unwrap();
+    // Nobody has written to it for a while.
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    let before = SystemTime::now() - Duration::from_secs(10);
+    file.set_modified(before).unwrap();
     peer.ask("RCPT TO:<carol@listed.test>\r\n", "250 ");
     peer.ask("RCPT TO:<bob@listed.test>\r\n", "550 5.1.1 ");
 }

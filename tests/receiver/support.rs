@@ -3,12 +3,12 @@
 use relay::{
     config::Config,
     mail::Envelope,
-    receive::{Counters, Server},
+    receive::{Callout, Counters, Server},
     spool::{Spool, rocks::RocksSpool},
 };
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
@@ -27,6 +27,19 @@ tls = "starttls"
 [[listen]]
 address = "127.0.0.1:0"
 tls = "implicit"
+[[listen]]
+address = "127.0.0.1:0"
+proxy_protocol = true
+balancers = ["127.0.0.0/8"]
+[[listen]]
+address = "127.0.0.1:0"
+tls = "implicit"
+proxy_protocol = true
+balancers = ["127.0.0.0/8"]
+[[listen]]
+address = "127.0.0.1:0"
+proxy_protocol = true
+balancers = ["192.0.2.10"]
 [[domain]]
 name = "any.test"
 destination = { host = "new.test" }
@@ -56,6 +69,11 @@ impl Relay {
 
     /// Starts it with a configuration that `change` has been at.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::asking(None, change)
+    }
+
+    /// The same with somebody to ask for recipients.
+    pub fn asking(callout: Option<Arc<dyn Callout>>, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listed = directory.path().join("recipients");
         fs::write(&listed, "bob@listed.test\neve@listed.test\n").unwrap();
@@ -70,7 +88,7 @@ impl Relay {
         let (stop, stopped) = watch::channel(false);
         let (server, running) = runtime.block_on(async {
             spool.add_domains(names.collect()).await.unwrap();
-            let server = Server::bind(&config, spool.clone()).await.unwrap();
+            let server = Server::bind(&config, spool.clone(), callout).await.unwrap();
             let facts = (server.addresses(), server.counters());
             (facts, tokio::spawn(server.run(stopped)))
         });
@@ -160,6 +178,21 @@ impl Peer {
     /// Says no more, but still listens.
     pub fn hang_up(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The end, by a reset perhaps, and not a byte before it.
+    pub fn expect_ended(&mut self) {
+        let mut buffer = [0; 100];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("{other:?}: {:?}", String::from_utf8_lossy(&buffer)),
+        }
+    }
+
+    /// Sends what may not arrive.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
     }
 
     /// Another handle to the same connection.

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that trusts nothing but the pair that the relay made for itself.
-fn encrypt(relay: &Relay, stream: TcpStream) -> Peer<TlsStream> {
+pub fn encrypt(relay: &Relay, stream: TcpStream) -> Peer<TlsStream> {
     let pem = std::fs::read(relay.spool_directory().join("tls-certificate.pem")).unwrap();
     let mut roots = RootCertStore::empty();
     for certificate in rustls_pemfile::certs(&mut &pem[..]) {

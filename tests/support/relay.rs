@@ -27,6 +27,8 @@ pub struct Settings {
     /// `smtp` or `lmtp`.
     pub protocol: &'static str,
     pub connections: usize,
+    /// Of each domain.
+    pub recipients: &'static str,
     pub spool: Option<PathBuf>,
     pub min_free: String,
     /// More lines of `[limits]`.
@@ -43,6 +45,7 @@ impl Default for Settings {
             port: 9,
             protocol: "smtp",
             connections: 20,
+            recipients: "any",
             spool: None,
             min_free: "1 MiB".into(),
             limits: "",
@@ -76,10 +79,10 @@ impl Settings {
         );
         for domain in &self.domains {
             text += &format!(
-                "\n[[domain]]\nname = {domain:?}\nrecipients = \"any\"\n\
+                "\n[[domain]]\nname = {domain:?}\nrecipients = {:?}\n\
                  destination = {{ host = \"127.0.0.1\", port = {}, protocol = {:?}, \
                  connections = {} }}\n",
-                self.port, self.protocol, self.connections
+                self.recipients, self.port, self.protocol, self.connections
             );
         }
         text

@@ -1,6 +1,6 @@
 //! The parts of the daemon, each a task with a way to stop it.
 
-use super::purge;
+use super::{callout::Destinations, purge};
 use crate::{
     config::{Config, ListenTls},
     control::{self, Api, view::ReleaseView},
@@ -45,7 +45,8 @@ impl Parts {
             api = api.with_reporter(&config.hostname);
         }
         let control = control::Server::bind(&config.control.socket, api.clone())?;
-        let receiver = receive::Server::bind(config, spool.clone()).await?;
+        let callout = Arc::new(Destinations(releaser.clone()));
+        let receiver = receive::Server::bind(config, spool.clone(), Some(callout)).await?;
         let web = match &config.web {
             Some(web) => {
                 let sources = Sources {

@@ -63,6 +63,7 @@ fn keep_fixed(old: &Config, mut new: Config) -> Config {
     keep("hostname", &old.hostname, &mut new.hostname);
     keep("[[listen]]", &old.listen, &mut new.listen);
     keep("[spool]", &old.spool, &mut new.spool);
+    keep("[verify]", &old.verify, &mut new.verify);
     keep("[web]", &old.web, &mut new.web);
     keep("[log]", &old.log, &mut new.log);
     if old.bounce.is_some() != new.bounce.is_some() {

@@ -18,7 +18,7 @@ use crate::{
     config::{
         Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
         DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder,
-        SpoolConfig,
+        SpoolConfig, Verify,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -59,6 +59,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
             command_timeout: Duration::from_secs(10),
             ..Limits::default()
         },
+        verify: Verify::default(),
         domains: vec![Domain {
             name: DOMAIN.into(),
             recipients: Recipients::Any,

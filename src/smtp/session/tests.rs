@@ -45,7 +45,7 @@ fn dialog(tls: Tls, lines: &[(&str, u16)]) {
         errors: 100,
         ..limits()
     };
-    let mut session = Session::new(&limits, tls);
+    let mut session = Session::new(&limits, tls, Offer::ALL);
     for &(line, expected) in lines {
         assert_eq!(code(&mut session, line), expected, "{line}");
     }
@@ -54,7 +54,7 @@ fn dialog(tls: Tls, lines: &[(&str, u16)]) {
 #[test]
 fn a_transaction_is_handed_over_whole() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Active);
+    let mut session = Session::new(&limits, Tls::Active, Offer::ALL);
     assert_eq!(session.greeting().to_string(), "220 mx.test ESMTP relay");
     say(&mut session, "EHLO client.test");
     say(&mut session, "MAIL FROM:<> RET=FULL");
@@ -120,7 +120,7 @@ fn limits_hold() {
 #[test]
 fn too_many_errors_end_it() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Unavailable);
+    let mut session = Session::new(&limits, Tls::Unavailable, Offer::ALL);
     say(&mut session, "EHLO x");
     say(&mut session, "FOO");
     say(&mut session, "FOO");
@@ -134,7 +134,7 @@ fn too_many_errors_end_it() {
 #[test]
 fn too_many_recipients_is_no_error() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Unavailable);
+    let mut session = Session::new(&limits, Tls::Unavailable, Offer::ALL);
     for line in ["EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b>", "RCPT TO:<a@b>"] {
         say(&mut session, line);
     }
@@ -147,7 +147,7 @@ fn too_many_recipients_is_no_error() {
 #[test]
 fn starttls_starts_anew() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Offered);
+    let mut session = Session::new(&limits, Tls::Offered, Offer::ALL);
     let offered = |action: &Action| format!("{action:?}").contains("STARTTLS");
     assert!(offered(&say(&mut session, "EHLO x")));
     say(&mut session, "MAIL FROM:<a@b>");
@@ -162,7 +162,7 @@ fn starttls_starts_anew() {
 #[test]
 fn chunks_end_with_their_transaction() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Unavailable);
+    let mut session = Session::new(&limits, Tls::Unavailable, Offer::ALL);
     for line in ["EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b>"] {
         say(&mut session, line);
     }
@@ -187,7 +187,7 @@ fn chunks_end_with_their_transaction() {
 #[test]
 fn a_refused_chunk_refuses_the_rest() {
     let limits = limits();
-    let mut session = Session::new(&limits, Tls::Unavailable);
+    let mut session = Session::new(&limits, Tls::Unavailable, Offer::ALL);
     for line in ["EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b>", "BDAT 3"] {
         say(&mut session, line);
     }
