@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use toml::de::DeValue;
 
 /// `[mover]`
 #[derive(Clone, PartialEq, Eq, Debug)]
