@@ -8,7 +8,7 @@ RELAY := $(CARGO_TARGET_DIR)/debug/relay
 PYTHON := python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run bench lint build install-build install-peers
+.PHONY: help demo test run bench crash faults soak fuzz lint build install-build install-peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,21 @@ run: build ## Start a relay from this checkout: port 2525, spool in spool/
 
 bench: build install-peers ## Compare with Postfix's hold queue; ARGS="--help" for its options
 	@$(PYTHON) benches/hold_queue.py --relay $(RELAY) $(ARGS)
+
+crash: install-build install-peers ## Cut the power and kill, N times each (N=1000), and compare
+	RELAY_CRASH_CYCLES=$(or $(N),100) RELAY_POWER_CUTS=$(or $(N),100) \
+		cargo test --locked --test crash -- --nocapture
+
+faults: install-build install-peers ## Break disk and system in every way, and write src/manual/faults.md
+	RELAY_FAULTS=$(or $(N),8) RELAY_FAULTS_TABLE=src/manual/faults.md \
+		cargo test --locked --test faults -- --nocapture
+
+soak: install-build install-peers ## Live for H hours (H=1) under load, with restarts and kills
+	RELAY_SOAK_SECONDS=$$(( $(or $(H),1) * 3600 )) \
+		cargo test --locked --test soak -- --nocapture
+
+fuzz: install-build ## Feed each target of fuzz/ with anything for T seconds (T=60)
+	@fuzz/run $(or $(T),60) $(TARGETS)
 
 lint: install-build ## Check the format, and clippy with warnings denied
 	cargo fmt --check

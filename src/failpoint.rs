@@ -1,5 +1,8 @@
-//! Named steps at which a test ends the process as `kill -9` would: between any two calls
-//! that a promise rests on there is one.
+//! What a test may do to a running relay by its environment: end it at a named step, or
+//! take its syncs away.
+//!
+//! A step ends the process as `kill -9` would: between any two calls that a promise rests
+//! on there is one.
 //!
 //! `RELAY_FAILPOINT=commit.synced` kills at the first time that this step is reached,
 //! `RELAY_FAILPOINT=commit.synced@7` at the seventh. Without the variable a step costs one
@@ -37,18 +40,76 @@ macro_rules! failpoints {
 }
 
 failpoints! {
+    /// A long body is in its file, not synced.
+    BodyWritten = "body.written",
+    /// It is synced; no record owns it.
+    BodySynced = "body.synced",
     /// A batch is complete and nothing of it is written.
     CommitBegun = "commit.begun",
+    /// The names of its body files are synced; nothing else of it is written.
+    CommitNamed = "commit.named",
     /// The database has synced it; the watermark does not know yet.
     CommitSynced = "commit.synced",
     /// The watermark has it; nobody was answered.
     CommitAcknowledged = "commit.acknowledged",
+    /// Readers see its counters; nobody was answered.
+    CommitPublished = "commit.published",
+    /// Some of those who wait for it are answered.
+    CommitAnswered = "commit.answered",
     /// The attempt is on disk; the message's end has not left.
     ReleaseAttempted = "release.attempted",
     /// The message's end has left; its reply has not come.
     ReleaseSent = "release.sent",
     /// The reply has come; it is not on disk.
     ReleaseReplied = "release.replied",
+    /// The removal of bodies is on disk, their files are there.
+    PurgeCommitted = "purge.committed",
+    /// The first of these files is gone.
+    PurgeRemoved = "purge.removed",
+    /// After a failure the disk takes writes again; the failed database is open.
+    ReopenBegun = "reopen.begun",
+    /// It is closed.
+    ReopenClosed = "reopen.closed",
+    /// The spool is locked and its watermark read; its database is not open.
+    OpenMarked = "open.marked",
+    /// The database is open, the books are read.
+    OpenLoaded = "open.loaded",
+    /// Files that nobody owns are gone.
+    OpenCleaned = "open.cleaned",
+    /// What was under way is in doubt.
+    OpenDoubted = "open.doubted",
+    /// A damaged database is copied; the copy was not recovered.
+    RecoverCopied = "recover.copied",
+    /// The copy is recovered, and holds what was acknowledged.
+    RecoverChecked = "recover.checked",
+    /// The damaged database has another name; the copy still has its own.
+    SwapAside = "swap.aside",
+    /// The copy is in its place.
+    SwapPlaced = "swap.placed",
+    /// The damaged database has only what a person may want to see.
+    SwapCleared = "swap.cleared",
+}
+
+/// The variable that switches syncs off, for a test of the tests: one that cuts the power
+/// must then find losses. Any value but `off` ends the process.
+pub const SYNC_VARIABLE: &str = "RELAY_TEST_SYNC";
+
+static SYNCS: LazyLock<bool> = LazyLock::new(|| match env::var(SYNC_VARIABLE) {
+    Err(_) => true,
+    Ok(value) if value == "off" => {
+        eprintln!("{SYNC_VARIABLE}=off: nothing is synced, and accepted mail will be lost");
+        false
+    }
+    Ok(value) => {
+        die(&format!("{SYNC_VARIABLE}={value}: only off is known"));
+        true
+    }
+});
+
+/// Whether what is to be synced is synced. Without debug assertions always.
+#[must_use]
+pub fn syncs() -> bool {
+    !cfg!(debug_assertions) || *SYNCS
 }
 
 struct Armed {

@@ -1,63 +1,18 @@
 //! A disk that fails: a sync that returns an error is never followed by a 250, nothing is
-//! taken any more, the operator is told, and what was accepted before is there afterwards.
+//! taken any more until the spool has been opened again, which it does by itself; the
+//! operator is told, and what was accepted before is there afterwards. And a disk that does
+//! not answer.
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use support::{
     client::{Client, wire},
+    poll,
     relay::{Relay, Settings},
+    strace::Strace,
     temp,
 };
-
-/// strace on a running process.
-struct Strace(Child);
-
-impl Strace {
-    /// Returns once it sees every call.
-    fn attach(pid: u32, arguments: &[&str]) -> Self {
-        let mut child = Command::new("strace")
-            .arg("-f")
-            .args(arguments)
-            .args(["-p", &pid.to_string()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace is installed");
-        let stderr = child.stderr.take().unwrap();
-        // Owned from here on, so that it is ended whatever comes.
-        let strace = Self(child);
-        let mut said = String::new();
-        let mut lines = BufReader::new(stderr).lines();
-        while let Some(Ok(line)) = lines.next() {
-            said += &line;
-            if line.contains("attached") {
-                // Read on, so that it never waits for us.
-                std::thread::spawn(move || lines.for_each(drop));
-                return strace;
-            }
-        }
-        panic!("strace cannot attach: {said}");
-    }
-
-    /// From its return on every such call fails.
-    fn fail(pid: u32, call: &str) -> Self {
-        let inject = format!("inject={call}:error=EIO");
-        Self::attach(pid, &["-e", &format!("trace={call}"), "-e", &inject])
-    }
-}
-
-impl Drop for Strace {
-    fn drop(&mut self) {
-        // Interrupted it lets go of the process and writes what it has.
-        let _ = kill_process(Pid::from_child(&self.0), Signal::INT);
-        let _ = self.0.wait();
-    }
-}
 
 /// The reply to end-of-data.
 fn attempt(client: &mut Client, message: &[u8]) -> (u16, String) {
@@ -85,31 +40,89 @@ fn fails(call: &str, message: &[u8]) {
         !text.contains("EIO") && !text.contains("error"),
         "the peer gets a bland text: {text}"
     );
-    // Not even once the disk works again: nobody knows what the failed sync left.
-    drop(fault);
     let refused = client.command("MAIL FROM:<a@example.org>").unwrap();
     assert_eq!(refused.code, 451, "{}", refused.text);
     let status = relay.json(&["status"]);
     let reason = status["refusing"].as_str().expect("the operator is told");
-    assert!(reason.contains("refuses writes"), "{reason}");
+    assert!(
+        reason.contains("refuses writes") && reason.contains("opened again in"),
+        "{reason}"
+    );
+    // What was accepted can be read meanwhile.
+    assert_eq!(relay.ok(&["show", &kept, "--raw"]), before);
+
+    // The cause goes, and the same process takes mail again.
+    drop(fault);
+    let pid = relay.pid();
+    poll("the spool is open again", || {
+        relay.json(&["status"])["refusing"].is_null().then_some(())
+    });
+    let (code, text) = attempt(&mut client, message);
+    assert_eq!(code, 250, "{text}");
+    let whole = |relay: &Relay| {
+        assert_eq!(relay.ok(&["show", &kept, "--raw"]), before);
+        let listed = relay.list();
+        for line in &listed {
+            let id = line["queue_id"].as_str().unwrap();
+            let bytes = relay.ok(&["show", id, "--raw"]);
+            assert!(bytes == before || bytes == message, "{id} is not whole");
+        }
+        // What was refused may be there; then it is counted.
+        assert!((2..=3).contains(&listed.len()), "{listed:?}");
+        assert_eq!(relay.accepted(), listed.len() as u64);
+        relay.assert_clean();
+        listed.len()
+    };
+    let there = whole(&relay);
+    assert_eq!(relay.pid(), pid);
 
     relay.kill();
     relay.run();
-    assert_eq!(relay.ok(&["show", &kept, "--raw"]), before);
-    for line in relay.list() {
-        let id = line["queue_id"].as_str().unwrap();
-        let bytes = relay.ok(&["show", id, "--raw"]);
-        assert!(bytes == before || bytes == message, "{id} is not whole");
-    }
-    relay.assert_clean();
-    let mut client = Client::hello(relay.port()).unwrap();
-    let (code, text) = attempt(&mut client, message);
-    assert_eq!(code, 250, "{text}");
+    assert_eq!(whole(&relay), there);
 }
 
 #[test]
 fn a_failed_sync_of_the_log_stops_the_intake() {
     fails("fdatasync", b"Subject: small\r\n\r\nx\r\n");
+}
+
+/// The client has its 451 in time, and no 250 for the same message ever; when the disk
+/// answers again, so does relay.
+#[test]
+fn a_disk_that_does_not_answer_is_a_451_within_30_seconds() {
+    let directory = temp();
+    let mut relay = Relay::start(directory.path(), &Settings::default());
+    let mut client = Client::hello(relay.port()).unwrap();
+    let delay = "inject=fdatasync:delay_enter=600000000";
+    let hung = Strace::attach(relay.pid(), &["-e", "trace=fdatasync", "-e", delay]);
+    let before = Instant::now();
+    let (code, text) = attempt(&mut client, b"Subject: hung\r\n\r\nx\r\n");
+    assert_eq!(code, 451, "{text}");
+    assert!(before.elapsed() < Duration::from_secs(30));
+    // From now on there is no need to wait for that.
+    let before = Instant::now();
+    let refused = client.command("MAIL FROM:<a@example.org>").unwrap();
+    assert_eq!(refused.code, 451, "{}", refused.text);
+    assert!(before.elapsed() < Duration::from_secs(10));
+    let status = relay.json(&["status"]);
+    let reason = status["refusing"].as_str().expect("the operator is told");
+    assert!(reason.contains("has not answered for"), "{reason}");
+
+    drop(hung);
+    poll("the disk answers", || {
+        relay.json(&["status"])["refusing"].is_null().then_some(())
+    });
+    // The next reply is to the next command: no late 250.
+    let reply = client.command("NOOP").unwrap();
+    assert!(!reply.text.contains("queued"), "{reply:?}");
+    let (code, text) = attempt(&mut client, b"Subject: after\r\n\r\nx\r\n");
+    assert_eq!(code, 250, "{text}");
+    let there = relay.list().len();
+    relay.assert_clean();
+    relay.kill();
+    relay.run();
+    assert_eq!(relay.list().len(), there);
+    relay.assert_clean();
 }
 
 #[test]

@@ -67,9 +67,10 @@ impl ErrorKind {
     #[must_use]
     pub fn of(error: &SpoolError) -> Self {
         match error {
-            SpoolError::Full { .. } | SpoolError::Failed { .. } | SpoolError::Closed => {
-                Self::TryAgain
-            }
+            SpoolError::Full { .. }
+            | SpoolError::Failed { .. }
+            | SpoolError::Stalled { .. }
+            | SpoolError::Closed => Self::TryAgain,
             SpoolError::InUse { .. } => Self::InUse,
             SpoolError::Version { .. } | SpoolError::Corrupt { .. } | SpoolError::Lost { .. } => {
                 Self::Damaged

@@ -15,6 +15,9 @@ pub mod bounce {}
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 
+#[doc = include_str!("faults.md")]
+pub mod faults {}
+
 #[doc = include_str!("imap.md")]
 pub mod imap {}
 

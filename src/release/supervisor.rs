@@ -190,10 +190,7 @@ impl Releaser {
                 () = self.reloaded.notified() => self.reconcile_all(&mut runners),
                 change = changes.recv() => match change {
                     Ok(change) => self.pass_on(change, &mut runners),
-                    Err(RecvError::Lagged(_)) => {
-                        self.reconcile_all(&mut runners);
-                        self.running().values().for_each(|running| running.notices.start_over());
-                    }
+                    Err(RecvError::Lagged(_)) => self.start_over(&mut runners),
                     Err(RecvError::Closed) => break,
                 },
                 Some(ended) = runners.join_next() => match ended {
@@ -223,7 +220,15 @@ impl Releaser {
                     running.notices.requeued(running.rules.order.lane(lane));
                 }
             }
+            Change::Reopened => self.start_over(runners),
         }
+    }
+
+    /// From what is on disk, whatever was told.
+    fn start_over(&self, runners: &mut JoinSet<String>) {
+        self.reconcile_all(runners);
+        let running = self.running();
+        running.values().for_each(|one| one.notices.start_over());
     }
 
     fn reconcile_all(&self, runners: &mut JoinSet<String>) {

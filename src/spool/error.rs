@@ -20,10 +20,18 @@ pub enum SpoolError {
     },
     /// A write or sync failed, and nothing is written until the spool is opened again:
     /// after a failed sync nobody knows what the disk holds.
-    #[error("the spool refuses writes since {reason}")]
+    #[error("the spool refuses writes since {reason}; it is opened again in {retry_in_s} s")]
     Failed {
-        /// The first failure.
+        /// The last failure.
         reason: String,
+        /// Until the next try to open it, in seconds.
+        retry_in_s: u64,
+    },
+    /// The disk does not answer. What was asked for may still be done when it does.
+    #[error("the spool refuses writes since the disk has not answered for {waited_s} s")]
+    Stalled {
+        /// How long somebody waited, in seconds.
+        waited_s: u64,
     },
     /// The spool is being closed.
     #[error("the spool is closed")]

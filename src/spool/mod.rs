@@ -4,7 +4,9 @@
 //! [`Spool`] is a queue, not a key-value store: begin a message, append to it, commit it
 //! for a [`Receipt`]; walk deliveries by domain and order; move a delivery from one
 //! state to the next; count. Every call is all or nothing, and whatever a call has
-//! answered is on stable storage. The embedded engine stands in [`rocks`]; a replicated
+//! answered is on stable storage. What a call has answered with [`SpoolError::Failed`] or
+//! [`SpoolError::Stalled`] may be there all the same: then it is counted, in its place.
+//! After a failure the spool opens itself again, and tells of it by [`Change::Reopened`]. The embedded engine stands in [`rocks`]; a replicated
 //! one can stand beside it, so nothing of an engine shows here.
 
 mod error;
@@ -37,7 +39,8 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SpoolError::Full`] below the free space asked for; [`SpoolError::Failed`] after
-    /// a failed write. Both mean: try again later.
+    /// a failed write; [`SpoolError::Stalled`] while the disk does not answer. All mean: try
+    /// again later.
     fn admit(&self, bytes: u64) -> Result<(), SpoolError>;
 
     /// Bytes that are free for more mail, where the engine knows.
@@ -185,8 +188,8 @@ pub trait Draft: Send {
     /// of the queue ids. Only then is there a receipt.
     ///
     /// # Errors
-    /// Any [`SpoolError`]; the sender must then get a 4xx. The message is absent, or
-    /// whole.
+    /// Any [`SpoolError`], within half a minute; the sender must then get a 4xx. The message
+    /// is absent, or whole; after [`SpoolError::Stalled`] it may come to be later.
     fn commit(self: Box<Self>, envelope: Envelope) -> Answer<'static, Receipt> {
         self.commit_once(envelope, Duration::ZERO)
     }

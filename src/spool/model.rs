@@ -559,4 +559,6 @@ pub enum Change {
         /// The domain.
         domain: String,
     },
+    /// The spool was opened again after a failure: what is there may be more than was told.
+    Reopened,
 }

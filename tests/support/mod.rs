@@ -12,10 +12,12 @@ pub mod client;
 pub mod corpus;
 pub mod dns;
 pub mod http;
+pub mod image;
 pub mod mailbox;
 pub mod peers;
 pub mod relay;
 pub mod scripted;
+pub mod strace;
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use tempfile::TempDir;

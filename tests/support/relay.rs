@@ -31,6 +31,8 @@ pub struct Settings {
     pub recipients: &'static str,
     pub spool: Option<PathBuf>,
     pub min_free: String,
+    /// More lines of `[spool]`.
+    pub spool_more: &'static str,
     /// More lines of `[limits]`.
     pub limits: &'static str,
     /// More lines of `[release]`.
@@ -48,6 +50,7 @@ impl Default for Settings {
             recipients: "any",
             spool: None,
             min_free: "1 MiB".into(),
+            spool_more: "",
             limits: "",
             release: "retry_min = \"200ms\"\nretry_max = \"1s\"\nin_doubt_after = \"500ms\"",
         }
@@ -68,11 +71,12 @@ impl Settings {
         let mut text = format!(
             "hostname = \"hold.example.net\"\n\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n\n\
-             [spool]\npath = {spool:?}\nmin_free = {:?}\n\n\
+             [spool]\npath = {spool:?}\nmin_free = {:?}\n{}\n\n\
              [limits]\nconnections_per_ip = 1000\n{}\n\n\
              [release]\n{}\n\n\
              [control]\nsocket = {:?}\n",
             self.min_free,
+            self.spool_more,
             self.limits,
             self.release,
             directory.join("control.sock")
@@ -98,6 +102,10 @@ pub struct Relay {
     /// Of the web page, where there is one.
     web: u16,
     output: Arc<Mutex<Vec<String>>>,
+    /// Of the daemons to come.
+    environment: Vec<(&'static str, String)>,
+    /// What starts them; nothing: they are started as they are.
+    wrapper: Vec<String>,
 }
 
 impl Relay {
@@ -125,15 +133,42 @@ impl Relay {
             port: 0,
             web: 0,
             output: Arc::default(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
         }
+    }
+
+    /// Sets a variable of its environment, for the starts to come; `None` removes it.
+    pub fn set(&mut self, name: &'static str, value: Option<String>) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.extend(value.map(|value| (name, value)));
+    }
+
+    /// A command line that starts the daemons to come, in its own place.
+    pub fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Starts, and waits until it is ready.
     pub fn run(&mut self) {
+        assert!(self.begin(), "relay did not become ready:\n{}", self.log());
+    }
+
+    /// Starts, and waits until it is ready or has ended. Whether it is ready.
+    pub fn begin(&mut self) -> bool {
         assert!(self.child.is_none(), "it runs");
-        let mut child = self
-            .command()
+        let mut command = self.command();
+        if let Some((program, arguments)) = self.wrapper.split_first() {
+            command = Command::new(program);
+            let relay = self.command();
+            command
+                .args(arguments)
+                .arg(relay.get_program())
+                .args(relay.get_args());
+        }
+        let mut child = command
             .arg("serve")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -146,8 +181,14 @@ impl Relay {
         let end = Instant::now() + PATIENCE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let Ok(line) = lines.recv_timeout(left) else {
-                panic!("relay did not become ready:\n{}", self.log());
+            let line = match lines.recv_timeout(left) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Timeout) => return false,
+                // Both of its outputs are closed.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let _ = self.child.take().unwrap().wait();
+                    return false;
+                }
             };
             if let Some(rest) = line.strip_prefix("relay: listening on 127.0.0.1:") {
                 let (port, protocol) = rest.split_once(' ').unwrap();
@@ -159,7 +200,7 @@ impl Relay {
             }
             if line == "relay: ready" {
                 assert_ne!(self.port, 0, "no listener was named:\n{}", self.log());
-                return;
+                return true;
             }
         }
     }
@@ -203,9 +244,23 @@ impl Relay {
 
     /// `kill -9`. Returns when the process is gone.
     pub fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
+        let Some(mut child) = self.child.take() else {
+            return; // It has ended by itself.
+        };
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Whether the process has ended by itself within this time.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        false
     }
 
     /// SIGTERM, which must end it cleanly.

@@ -29,6 +29,8 @@
 mod decoder;
 mod encoder;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 pub use decoder::{Decoded, Decoder};

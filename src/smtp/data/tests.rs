@@ -69,19 +69,6 @@ fn decode_chunks(wire: &[u8], cuts: &[usize]) -> (Vec<u8>, u64) {
     (content, decoder.bare_newlines())
 }
 
-/// What a message in chunks is, looked at whole: its last line ended, then as with DATA.
-fn model_decode_chunks(wire: &[u8]) -> (Vec<u8>, u64) {
-    let mut whole = wire.to_vec();
-    if !whole.is_empty() && !whole.ends_with(b"\n") {
-        whole.extend_from_slice(if whole.ends_with(b"\r") {
-            b"\n"
-        } else {
-            b"\r\n"
-        });
-    }
-    model_line_ends(whole.split_inclusive(|&byte| byte == b'\n'), |line| line)
-}
-
 fn encode(content: &[u8], cuts: &[usize]) -> Result<Vec<u8>, Smuggling> {
     let mut encoder = Encoder::new();
     let mut wire = Vec::new();
@@ -95,56 +82,6 @@ fn encode(content: &[u8], cuts: &[usize]) -> Result<Vec<u8>, Smuggling> {
     }
     assert_eq!(encoder.finish(&mut wire), wire.len() as u64);
     Ok(wire)
-}
-
-/// Where the message ends on the wire, by looking at it whole.
-fn model_end(wire: &[u8]) -> Option<usize> {
-    if wire.starts_with(b".\r\n") {
-        return Some(3);
-    }
-    let found = wire.windows(5).position(|five| five == b"\r\n.\r\n")?;
-    Some(found + 5)
-}
-
-/// What the message is, by taking the wire apart line by line.
-fn model_decode(wire: &[u8]) -> Option<(Vec<u8>, usize, u64)> {
-    let end = model_end(wire)?;
-    let lines = wire[..end - 3].split_inclusive(|&byte| byte == b'\n');
-    let (content, bare) = model_line_ends(lines, |line| {
-        let stuffed = line.len() > 1 && line[0] == b'.';
-        if stuffed { &line[1..] } else { line }
-    });
-    Some((content, end, bare))
-}
-
-/// Makes line ends whole, and counts them; `open` gets each line without its end.
-fn model_line_ends<'a>(
-    lines: impl Iterator<Item = &'a [u8]>,
-    open: impl Fn(&[u8]) -> &[u8],
-) -> (Vec<u8>, u64) {
-    let mut bare = 0;
-    let mut joined = Vec::new();
-    for line in lines {
-        let line = match line.strip_suffix(b"\r\n") {
-            Some(text) => text,
-            None => {
-                bare += 1;
-                line.strip_suffix(b"\n").unwrap()
-            }
-        };
-        joined.extend_from_slice(open(line));
-        joined.extend_from_slice(b"\r\n");
-    }
-    let mut content = Vec::new();
-    for (at, &byte) in joined.iter().enumerate() {
-        content.push(byte);
-        let behind = joined[at + 1..].iter().find(|&&byte| byte != 0);
-        if byte == b'\r' && behind == Some(&b'.') {
-            content.push(b'\n');
-            bare += 1;
-        }
-    }
-    (content, bare)
 }
 
 /// What a careless server takes for line ends.
@@ -246,7 +183,7 @@ proptest! {
     #[test]
     fn decoder_agrees_with_the_model(wire in nasty(), cuts in cuts()) {
         let (content, end, bare) = decode(&wire, &cuts);
-        match model_decode(&wire) {
+        match model::decode(&wire) {
             Some(expected) => prop_assert_eq!((content, end.unwrap(), bare), expected),
             None => prop_assert_eq!(end, None),
         }
@@ -254,7 +191,7 @@ proptest! {
 
     #[test]
     fn chunks_agree_with_the_model(wire in nasty(), cuts in cuts()) {
-        prop_assert_eq!(decode_chunks(&wire, &cuts), model_decode_chunks(&wire));
+        prop_assert_eq!(decode_chunks(&wire, &cuts), model::decode_chunks(&wire));
     }
 
     #[test]

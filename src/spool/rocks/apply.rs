@@ -52,7 +52,7 @@ impl Committer {
             }
             Bytes::File(mut file) => {
                 let number = file.hand_over();
-                turn.new_files = true;
+                turn.new_files.push(number);
                 turn.batch.put(&Key::file(number), &id)?;
                 BodyAt::File(number)
             }

@@ -7,12 +7,13 @@
 //! that holds what they count.
 //!
 //! After a write or sync that failed nobody knows what the disk holds, so nothing is
-//! written any more: all requests fail until the spool is opened again. What was in the
+//! written any more, and this committer ends; `reopen` makes the next one. What was in the
 //! failed batch may be there then, or not.
 
 use super::{
     books::{Books, status},
     files::Files,
+    outage::{self, Outage},
     record::DeliveryRecord,
     request::{Accept, Reply, Request},
     store::{Batch, Store},
@@ -26,22 +27,29 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
-    time::Instant,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::timeout,
+};
 
 /// A batch is written when it has grown to this.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Requests that may wait before those who ask must wait too.
-const REQUESTS_MAX: usize = 4096;
+/// Until the first try to open a spool that has failed.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long a client waits for its commit. With this it has its answer before 30 s; what
+/// it asked for may be written all the same when the disk answers.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What readers see of the books: always what has been synced.
 pub struct Published {
     /// Every domain by name.
     pub domains: RwLock<HashMap<String, DomainStatus>>,
-    /// Why nothing is written any more.
-    pub failed: RwLock<Option<String>>,
+    /// Whether writing works.
+    pub outage: Outage,
     /// How long commits take.
     pub measures: Measures,
     /// News for releases.
@@ -49,17 +57,26 @@ pub struct Published {
 }
 
 impl Published {
-    /// The error for a spool that has failed.
-    pub fn failure(&self) -> Option<SpoolError> {
-        let failed = self
-            .failed
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        failed.clone().map(|reason| SpoolError::Failed { reason })
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            domains: RwLock::default(),
+            outage: Outage::default(),
+            measures: Measures::default(),
+            changes: broadcast::channel(1024).0,
+        }
+    }
+
+    /// Shows what was read from a database.
+    pub fn take_over(&self, books: &Books) {
+        let domains = books
+            .domains()
+            .map(|(name, record)| (name.to_owned(), status(name, record)));
+        *self.domains.write().unwrap_or_else(PoisonError::into_inner) = domains.collect();
     }
 }
 
-/// The way to the committing thread.
+/// The way to the committing thread. It outlives a failure.
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
@@ -68,6 +85,19 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// To a thread that reads these requests.
+    pub fn new(
+        requests: mpsc::Sender<Request>,
+        published: Arc<Published>,
+        confirmations: Confirmations,
+    ) -> Self {
+        Self {
+            requests,
+            published,
+            confirmations,
+        }
+    }
+
     /// Makes a message durable.
     pub async fn accept(&self, accept: Accept) -> Result<Receipt, SpoolError> {
         self.ask(|reply| Request::Accept(Box::new(accept), reply))
@@ -79,15 +109,30 @@ impl Handle {
         self.confirmations.push(id);
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its answer, however long that takes: whoever moves a
+    /// delivery on must know whether it was.
     pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, SpoolError> {
-        if let Some(failure) = self.published.failure() {
+        if let Some(failure) = self.published.outage.failure() {
             return Err(failure);
         }
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| SpoolError::Closed)?;
         answer.await.map_err(|_| SpoolError::Closed)?
+    }
+}
+
+/// Waits as long as a client does.
+///
+/// # Errors
+/// [`SpoolError::Stalled`] when the disk does not answer in time. What was begun goes on:
+/// a message may come to be of which its client was not told.
+pub async fn in_time<T>(
+    work: impl Future<Output = Result<T, SpoolError>>,
+) -> Result<T, SpoolError> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(outage::stalled(PATIENCE)),
     }
 }
 
@@ -102,8 +147,8 @@ pub struct Turn {
     pub changes: Vec<Change>,
     /// Files that nobody owns any more afterwards.
     pub unowned_files: Vec<u64>,
-    /// Whether the names of new files must be synced before the batch.
-    pub new_files: bool,
+    /// Files that it hands over to records. Their names must be synced before it.
+    pub new_files: Vec<u64>,
     /// Messages that came with it.
     messages: u32,
     answers: Vec<Waiting>,
@@ -146,71 +191,50 @@ pub struct Committer {
     pub unconfirmed: Unconfirmed,
     /// Those that have reached theirs since the last batch.
     pub confirmations: Confirmations,
-    watermark: Watermark,
-    published: Arc<Published>,
+    /// What was acknowledged.
+    pub watermark: Watermark,
+    /// What readers see.
+    pub published: Arc<Published>,
+    /// Set by the first batch that could not be written; there is no second.
+    pub failed: Option<Failed>,
+}
+
+/// A batch that could not be written.
+pub struct Failed {
+    /// Why.
+    pub error: SpoolError,
+    /// The files that it handed over to records, which may exist now or not.
+    pub new_files: Vec<u64>,
+}
+
+/// Why a committer ended.
+pub enum Served {
+    /// It was asked to; and whom to tell.
+    Closed(Reply<()>),
+    /// Nobody is left who could ask for anything.
+    Deserted,
+    /// A batch could not be written.
+    Failed {
+        /// See [`Failed::new_files`].
+        new_files: Vec<u64>,
+    },
 }
 
 impl Committer {
-    /// A committer over an open database.
-    pub fn new(
-        store: Arc<Store>,
-        files: Arc<Files>,
-        books: Books,
-        unconfirmed: Unconfirmed,
-        watermark: Watermark,
-        retention: Retention,
-        clock: fn() -> u64,
-    ) -> (Self, Arc<Published>) {
-        let domains = books
-            .domains()
-            .map(|(name, record)| (name.to_owned(), status(name, record)))
-            .collect();
-        let published = Arc::new(Published {
-            domains: RwLock::new(domains),
-            failed: RwLock::new(None),
-            measures: Measures::default(),
-            changes: broadcast::channel(1024).0,
-        });
-        let committer = Self {
-            store,
-            files,
-            books,
-            retention,
-            clock,
-            unconfirmed,
-            confirmations: Confirmations::default(),
-            watermark,
-            published: published.clone(),
-        };
-        (committer, published)
-    }
-
-    /// Starts the thread. It ends when it is asked to close or every handle is gone.
-    pub fn start(mut self) -> Result<Handle, SpoolError> {
-        let (sender, mut requests) = mpsc::channel(REQUESTS_MAX);
-        let published = self.published.clone();
-        let confirmations = self.confirmations.clone();
-        let spawned = std::thread::Builder::new()
-            .name("commit".into())
-            .spawn(move || {
-                while let Some(first) = requests.blocking_recv() {
-                    if let Some(closed) = self.turn(first, &mut requests) {
-                        requests.close();
-                        drop(self);
-                        let _ = closed.send(Ok(()));
-                        return;
-                    }
-                }
-            });
-        spawned.map_err(|error| SpoolError::Io {
-            doing: "starting the committing thread".into(),
-            detail: error.to_string(),
-        })?;
-        Ok(Handle {
-            requests: sender,
-            published,
-            confirmations,
-        })
+    /// Carries out requests.
+    pub fn serve(&mut self, requests: &mut mpsc::Receiver<Request>) -> Served {
+        while let Some(first) = requests.blocking_recv() {
+            let closing = self.turn(first, requests);
+            if let Some(reply) = closing {
+                return Served::Closed(reply);
+            }
+            if let Some(failed) = self.failed.take() {
+                return Served::Failed {
+                    new_files: failed.new_files,
+                };
+            }
+        }
+        Served::Deserted
     }
 
     /// One batch, from the first request to the answers. Returns whom to tell that the
@@ -235,9 +259,7 @@ impl Committer {
                 .flatten();
         }
         // What was confirmed last would be forgotten.
-        let parting = closing.is_some()
-            && !self.confirmations.is_empty()
-            && self.published.failure().is_none();
+        let parting = closing.is_some() && !self.confirmations.is_empty();
         if !turn.answers.is_empty() || parting {
             let messages = turn.messages;
             self.finish(turn);
@@ -255,10 +277,9 @@ impl Committer {
     /// Adds a request to the batch. One that cannot be carried out is answered at once and
     /// leaves the batch as it was.
     fn apply(&mut self, turn: &mut Turn, request: Request) {
-        if let Some(failure) = self.published.failure() {
-            return refuse(request, failure);
-        }
         match request {
+            // Its client was refused while it waited here, and may send it again.
+            Request::Accept(_, reply) if reply.is_closed() => {}
             Request::Accept(accept, reply) => {
                 turn.messages += 1;
                 carry_out(turn, reply, |turn| self.accept(turn, *accept));
@@ -301,27 +322,33 @@ impl Committer {
 
     /// Makes the batch durable, then answers.
     pub fn finish(&mut self, mut turn: Turn) {
+        self.published.outage.writing(Some(Instant::now()));
         let written = self.write(&mut turn);
+        self.published.outage.writing(None);
         match &written {
             Ok(changed) => {
                 let mut domains = self
                     .published
                     .domains
                     .write()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    .unwrap_or_else(PoisonError::into_inner);
                 for domain in changed {
                     domains.insert(domain.name.clone(), domain.clone());
                 }
+                drop(domains);
+                Failpoint::CommitPublished.pass();
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error, std::mem::take(&mut turn.new_files)),
         }
         for answer in turn.answers {
             answer(match &written {
                 Ok(_) => Ok(()),
                 Err(error) => Err(SpoolError::Failed {
                     reason: error.to_string(),
+                    retry_in_s: WAIT.as_secs(),
                 }),
             });
+            Failpoint::CommitAnswered.pass();
         }
         if written.is_err() {
             return;
@@ -330,20 +357,25 @@ impl Committer {
             // Nobody listening is fine.
             let _ = self.published.changes.send(change);
         }
+        if !turn.unowned_files.is_empty() {
+            Failpoint::PurgeCommitted.pass();
+        }
         for file in turn.unowned_files {
             if let Err(error) = self.files.remove(file) {
                 tracing::warn!(
                     "a removed body stays until the next start: file {file:016x}: {error}"
                 );
             }
+            Failpoint::PurgeRemoved.pass();
         }
     }
 
     fn write(&mut self, turn: &mut Turn) -> Result<Vec<DomainStatus>, SpoolError> {
         Failpoint::CommitBegun.pass();
-        if turn.new_files {
+        if !turn.new_files.is_empty() {
             self.files.sync_names()?;
         }
+        Failpoint::CommitNamed.pass();
         let mut batch = std::mem::take(&mut turn.batch);
         self.settle_unconfirmed(&mut batch);
         self.books.settle(&mut batch, (self.clock)())?;
@@ -369,7 +401,7 @@ impl Committer {
             .published
             .domains
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         let before = domains.get(&domain.name);
         let same = before.is_some_and(|before| {
             (before.phase, &before.paused, &before.to) == (domain.phase, &domain.paused, &domain.to)
@@ -380,16 +412,14 @@ impl Committer {
         })
     }
 
-    fn fail(&self, error: &SpoolError) {
-        tracing::error!(
-            "the spool refuses writes from now on, restart relay to open it again: {error}"
-        );
-        let mut failed = self
-            .published
-            .failed
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *failed = Some(error.to_string());
+    fn fail(&mut self, error: &SpoolError, new_files: Vec<u64>) {
+        tracing::error!("the spool refuses writes until it is opened again: {error}");
+        let next_try = Instant::now() + WAIT;
+        self.published.outage.begin(error.to_string(), next_try);
+        self.failed = Some(Failed {
+            error: error.clone(),
+            new_files,
+        });
     }
 }
 
@@ -403,19 +433,5 @@ fn carry_out<T: Send + 'static>(
         Err(error) => {
             let _ = reply.send(Err(error));
         }
-    }
-}
-
-fn refuse(request: Request, error: SpoolError) {
-    match request {
-        Request::Accept(_, reply) => drop(reply.send(Err(error))),
-        Request::Advance(_, reply) => drop(reply.send(Err(error))),
-        Request::Bounce { reply, .. } => drop(reply.send(Err(error))),
-        Request::AddDomains(_, reply) | Request::Probe(reply) | Request::Close(reply) => {
-            drop(reply.send(Err(error)));
-        }
-        Request::Command { reply, .. } => drop(reply.send(Err(error))),
-        Request::Purge { reply, .. } => drop(reply.send(Err(error))),
-        Request::Repair(reply) => drop(reply.send(Err(error))),
     }
 }

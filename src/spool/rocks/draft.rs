@@ -1,12 +1,13 @@
 //! A message that is being received: in memory as long as it is small, then in a file.
 
 use super::{
-    commit::Handle,
+    commit::{Handle, in_time},
     files::{Files, failed},
     request::{Accept, Bytes, Once},
     unconfirmed::Fingerprint,
 };
 use crate::{
+    failpoint::{Failpoint, syncs},
     mail::{Digester, Envelope},
     spool::{Answer, Draft, Receipt, SpoolError},
 };
@@ -55,6 +56,15 @@ impl BodyFile {
     pub fn hand_over(&mut self) -> u64 {
         self.owned = true;
         self.number
+    }
+
+    fn sync(self) -> std::io::Result<Self> {
+        Failpoint::BodyWritten.pass();
+        if syncs() {
+            self.file.sync_all()?;
+        }
+        Failpoint::BodySynced.pass();
+        Ok(self)
     }
 }
 
@@ -151,9 +161,7 @@ impl RocksDraft {
         }
         let bytes = match self.content {
             Content::Memory(memory) => Bytes::Memory(memory),
-            Content::File { body, .. } => {
-                Bytes::File(blocking(move || body.file.sync_all().map(|()| body)).await?)
-            }
+            Content::File { body, .. } => Bytes::File(blocking(move || body.sync()).await?),
             Content::Broken => return Err(broken()),
         };
         let handle = self.handle.ok_or(SpoolError::Closed)?;
@@ -192,7 +200,7 @@ impl Draft for RocksDraft {
         envelope: Envelope,
         window: Duration,
     ) -> Answer<'static, Receipt> {
-        Box::pin(self.finish(envelope, window))
+        Box::pin(in_time(self.finish(envelope, window)))
     }
 }
 
@@ -221,10 +229,13 @@ async fn spill(files: &Arc<Files>, memory: Vec<u8>) -> Result<Content, SpoolErro
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, SpoolError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| failed("writing a message to its file", &error)),
-        Err(_) => Err(SpoolError::Closed),
-    }
+    in_time(async {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| failed("writing a message to its file", &error)),
+            Err(_) => Err(SpoolError::Closed),
+        }
+    })
+    .await
 }
 
 fn broken() -> SpoolError {

@@ -5,18 +5,21 @@
 //! parallel with others; the record that makes the message exist is committed after that,
 //! so a crash leaves at most a file that nobody owns, which is removed at the next start.
 
-use crate::spool::SpoolError;
+use crate::{failpoint::syncs, spool::SpoolError};
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The directory `bodies` of a spool.
 pub struct Files {
     directory: PathBuf,
-    handle: File,
+    handle: Mutex<File>,
     first: u64,
     next: AtomicU64,
 }
@@ -30,7 +33,7 @@ impl Files {
         let handle = File::open(&directory).map_err(io)?;
         Ok(Self {
             directory,
-            handle,
+            handle: Mutex::new(handle),
             first,
             next: AtomicU64::new(first),
         })
@@ -64,9 +67,22 @@ impl Files {
 
     /// Makes the names of new files durable; the files' contents must have been synced.
     pub fn sync_names(&self) -> Result<(), SpoolError> {
-        self.handle
+        if !syncs() {
+            return Ok(());
+        }
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        handle
             .sync_all()
             .map_err(|error| failed("syncing the directory bodies", &error))
+    }
+
+    /// Takes a new handle of the directory, since one whose sync has failed proves nothing
+    /// any more. Numbers go on: a message on its way in keeps its file.
+    pub fn reopen(&self) -> Result<(), SpoolError> {
+        let opened = File::open(&self.directory);
+        let opened = opened.map_err(|error| failed("opening the directory bodies", &error))?;
+        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        Ok(())
     }
 
     /// Removes a body. A file that is not there is no error: removal is repeated after a

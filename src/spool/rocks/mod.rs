@@ -6,8 +6,9 @@
 //!   delivery; `books`: counters and phases; `unconfirmed`: what a lost 250 may
 //!   bring again.
 //! - `draft`: a message on its way in; `files`: large bodies; `read`: everything out.
-//! - `recover`: opening after a crash; `watermark`: what was acknowledged; `lock`: one
-//!   process a spool.
+//! - `reopen`: opening, also again after a failure, of which `outage` tells and during
+//!   which readers find nothing on the `shelf`; `recover`: what a crash has left;
+//!   `watermark`: what was acknowledged; `lock`: one process a spool.
 //! - `layout` and `record`: what is on disk, in prose in `spool/FORMAT.md`; `store`:
 //!   the only file besides `recover` that knows RocksDB.
 
@@ -19,12 +20,15 @@ mod draft;
 mod files;
 mod layout;
 mod lock;
+mod outage;
 mod purge;
 mod read;
 mod record;
 mod recount;
 mod recover;
+mod reopen;
 mod request;
+mod shelf;
 mod space;
 mod steps;
 mod store;
@@ -43,11 +47,13 @@ use crate::{
     mail::{DeliveryId, Lane, QueueId},
 };
 use books::Books;
-use commit::{Committer, Handle, Published, Retention, Turn};
+use commit::{Committer, Handle, Published, Retention, Turn, in_time};
 use files::Files;
 use layout::{DomainNumber, Key};
 use lock::Lock;
+use reopen::Opener;
 use request::Request;
+use shelf::Shelf;
 use space::Space;
 use std::{
     collections::HashMap,
@@ -57,12 +63,12 @@ use std::{
 };
 use store::Store;
 use tokio::sync::broadcast;
-use unconfirmed::Unconfirmed;
+use unconfirmed::Confirmations;
 use watermark::Watermark;
 
 /// The spool of one directory.
 pub struct RocksSpool {
-    store: Arc<Store>,
+    shelf: Arc<Shelf>,
     files: Arc<Files>,
     space: Space,
     published: Arc<Published>,
@@ -84,32 +90,24 @@ impl RocksSpool {
         let directory = &config.path;
         make_directory(directory)?;
         let lock = Lock::acquire(directory)?;
-        let (watermark, acknowledged) = Watermark::open(directory)?;
-        let store = Arc::new(recover::open(directory, acknowledged)?);
-        let books = Books::load(&store, now_ms())?;
-        let unconfirmed = Unconfirmed::load(&store)?;
         let files = Arc::new(Files::open(directory, now_ms() << 16)?);
-        remove_orphans(&store, &files)?;
-        let retention = Retention {
-            bodies_ms: millis(config.retain_delivered),
-            records_ms: millis(config.retain_records),
+        let shelf = Arc::new(Shelf::default());
+        let published = Arc::new(Published::new());
+        let opener = Opener {
+            directory: directory.clone(),
+            shelf: shelf.clone(),
+            files: files.clone(),
+            published: published.clone(),
+            retention: Retention {
+                bodies_ms: millis(config.retain_delivered),
+                records_ms: millis(config.retain_records),
+            },
+            confirmations: Confirmations::default(),
+            clock: now_ms,
         };
-        let (mut committer, published) = Committer::new(
-            store.clone(),
-            files.clone(),
-            books,
-            unconfirmed,
-            watermark,
-            retention,
-            now_ms,
-        );
-        doubt_open_attempts(&mut committer)?;
-        if let Some(failure) = published.failure() {
-            return Err(failure);
-        }
-        let writer = committer.start()?;
+        let writer = opener.start()?;
         Ok(Arc::new(Self {
-            store,
+            shelf,
             files,
             space: Space::new(directory, config.min_free_bytes),
             published,
@@ -142,17 +140,12 @@ impl RocksSpool {
         let store = Arc::new(store);
         let books = Books::load(&store, now_ms())?;
         recover::check(directory, &store, Watermark::read(directory))?;
-        let domains = books
-            .domains()
-            .map(|(name, record)| (name.to_owned(), books::status(name, record)));
-        let published = Arc::new(Published {
-            domains: RwLock::new(domains.collect()),
-            failed: RwLock::new(None),
-            measures: Measures::default(),
-            changes: broadcast::channel(1).0,
-        });
+        let published = Arc::new(Published::new());
+        published.take_over(&books);
+        let shelf = Arc::new(Shelf::default());
+        shelf.put(store);
         Ok(Arc::new(Self {
-            store,
+            shelf,
             files: Arc::new(Files::open(directory, u64::MAX)?),
             space: Space::new(directory, config.min_free_bytes),
             published,
@@ -174,13 +167,21 @@ impl RocksSpool {
         })
     }
 
+    /// The database, for one reading.
+    fn store(&self) -> Result<Arc<Store>, SpoolError> {
+        let failure = || self.published.outage.failure();
+        let store = self.shelf.get();
+        store.ok_or_else(|| failure().unwrap_or(SpoolError::Closed))
+    }
+
     /// Runs a read on a thread that may block.
     fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store, &Files) -> Result<T, SpoolError> + Send + 'static,
     ) -> Answer<'static, T> {
-        let (store, files) = (self.store.clone(), self.files.clone());
+        let (store, files) = (self.store(), self.files.clone());
         Box::pin(async move {
+            let store = store?;
             let done = tokio::task::spawn_blocking(move || work(&store, &files)).await;
             done.map_err(|_| SpoolError::Closed)?
         })
@@ -193,7 +194,9 @@ impl RocksSpool {
             return Ok(*number);
         }
         drop(numbers);
-        let record = self.store.get::<record::DomainRecord>(&Key::domain(name))?;
+        let record = self
+            .store()?
+            .get::<record::DomainRecord>(&Key::domain(name))?;
         let record = record.ok_or_else(|| SpoolError::UnknownDomain(name.to_owned()))?;
         let number = DomainNumber(record.number);
         let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
@@ -246,7 +249,7 @@ impl Spool for RocksSpool {
     }
 
     fn admit(&self, bytes: u64) -> Result<(), SpoolError> {
-        match self.published.failure() {
+        match self.published.outage.trouble() {
             Some(failure) => Err(failure),
             None => self.space.admit(bytes),
         }
@@ -257,7 +260,7 @@ impl Spool for RocksSpool {
     }
 
     fn probe(&self) -> Answer<'_, ()> {
-        self.ask(Request::Probe)
+        Box::pin(in_time(self.ask(Request::Probe)))
     }
 
     fn measures(&self) -> &Measures {
@@ -483,23 +486,8 @@ fn make_directory(directory: &Path) -> Result<(), SpoolError> {
     })
 }
 
-/// Files whose message was never committed, left by a crash.
-fn remove_orphans(store: &Store, files: &Files) -> Result<(), SpoolError> {
-    let io = |error: std::io::Error| files::failed("removing bodies without a message", &error);
-    let mut removed = 0;
-    for number in files.numbers().map_err(io)? {
-        if !store.view().has(&Key::file(number))? {
-            files.remove(number).map_err(io)?;
-            removed += 1;
-        }
-    }
-    if removed > 0 {
-        tracing::info!("removed {removed} bodies of messages that were never accepted");
-    }
-    Ok(())
-}
-
-/// Attempts that the last process began and did not see the end of.
+/// Attempts of which nobody has written down the end: the process died, or the write
+/// failed.
 fn doubt_open_attempts(committer: &mut Committer) -> Result<(), SpoolError> {
     let at_ms = now_ms();
     let transitions: Vec<Transition> = committer
@@ -518,7 +506,7 @@ fn doubt_open_attempts(committer: &mut Committer) -> Result<(), SpoolError> {
         return Ok(());
     }
     tracing::warn!(
-        "{} deliveries were under way when relay died: they are in doubt",
+        "{} deliveries were under way when writing ended: they are in doubt",
         transitions.len()
     );
     let mut turn = Turn::default();

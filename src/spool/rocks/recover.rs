@@ -14,7 +14,7 @@ use super::{
     record::Head,
     store::Store,
 };
-use crate::spool::SpoolError;
+use crate::{failpoint::Failpoint, spool::SpoolError};
 use rocksdb::DBRecoveryMode;
 use std::{
     fs, io,
@@ -55,6 +55,7 @@ pub fn open(directory: &Path, acknowledged: Option<u64>) -> Result<Store, SpoolE
     let copy = directory.join("db.recovering");
     let copied = copy_database(&path, &copy);
     copied.map_err(|error| io_error("copying the database", &error))?;
+    Failpoint::RecoverCopied.pass();
     let recovered = Store::open(&copy, DBRecoveryMode::PointInTime)
         .map_err(|error| damaged(format!("{refusal}; and a copy does not recover: {error}")))?;
     if let Err(lost) = check(directory, &recovered, acknowledged) {
@@ -63,6 +64,7 @@ pub fn open(directory: &Path, acknowledged: Option<u64>) -> Result<Store, SpoolE
         return Err(lost);
     }
     drop(recovered);
+    Failpoint::RecoverChecked.pass();
     let kept = swap(directory, &path, &copy)
         .map_err(|error| io_error("exchanging the databases", &error))?;
     tracing::warn!(
@@ -116,8 +118,10 @@ fn swap(directory: &Path, path: &Path, copy: &Path) -> io::Result<PathBuf> {
     let kept = damaged_path(directory, number.unwrap_or(0));
     fs::rename(path, &kept)?;
     sync_directory(directory)?;
+    Failpoint::SwapAside.pass();
     fs::rename(copy, path)?;
     sync_directory(directory)?;
+    Failpoint::SwapPlaced.pass();
     for entry in fs::read_dir(&kept)? {
         let file = entry?.path();
         if file
@@ -127,6 +131,7 @@ fn swap(directory: &Path, path: &Path, copy: &Path) -> io::Result<PathBuf> {
             fs::remove_file(file)?;
         }
     }
+    Failpoint::SwapCleared.pass();
     Ok(kept)
 }
 

@@ -55,6 +55,23 @@ pub enum Request {
     Close(Reply<()>),
 }
 
+impl Request {
+    /// Answers that it is not carried out.
+    pub fn refuse(self, error: SpoolError) {
+        match self {
+            Self::Accept(_, reply) => drop(reply.send(Err(error))),
+            Self::Advance(_, reply) => drop(reply.send(Err(error))),
+            Self::Bounce { reply, .. } => drop(reply.send(Err(error))),
+            Self::AddDomains(_, reply) | Self::Probe(reply) | Self::Close(reply) => {
+                drop(reply.send(Err(error)));
+            }
+            Self::Command { reply, .. } => drop(reply.send(Err(error))),
+            Self::Purge { reply, .. } => drop(reply.send(Err(error))),
+            Self::Repair(reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
 /// A message to be made durable.
 pub struct Accept {
     /// Who, to whom, when.

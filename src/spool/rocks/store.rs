@@ -5,7 +5,7 @@ use super::{
     layout::{BODIES, Key, Kind, body_key},
     record::{decode, encode},
 };
-use crate::{mail::QueueId, spool::SpoolError};
+use crate::{failpoint::syncs, mail::QueueId, spool::SpoolError};
 use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options,
     ReadOptions, Snapshot, WriteBatch, WriteOptions,
@@ -69,7 +69,7 @@ impl Store {
     /// Writes a batch and syncs the log: on return it survives a power cut, whole.
     pub fn write_synced(&self, batch: Batch) -> Result<(), SpoolError> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(syncs());
         self.db
             .write_opt(batch.0, &options)
             .map_err(|e| failed("writing to the spool", &e))

@@ -2,6 +2,7 @@
 //! order and whole; counters are what a recount says; damage is noticed.
 
 mod bounced;
+mod damage;
 mod plan;
 mod repeated;
 
@@ -97,7 +98,7 @@ async fn release(spool: &RocksSpool) {
 /// Waits until the database is closed and its files are all written.
 async fn shut(spool: Arc<RocksSpool>) {
     spool.close().await.unwrap();
-    let store = Arc::downgrade(&spool.store);
+    let store = Arc::downgrade(&spool.store().unwrap());
     drop(spool);
     while store.strong_count() > 0 {
         tokio::task::yield_now().await;
@@ -634,7 +635,7 @@ async fn repair_makes_counters_and_order_anew() {
             ..delivery
         },
     ));
-    spool.store.write_synced(damage).unwrap();
+    spool.store().unwrap().write_synced(damage).unwrap();
     assert_eq!(spool.recount(false).await.unwrap().findings.len(), 2);
     assert_eq!(spool.repair().await.unwrap().len(), 2);
     assert_balanced(&spool).await;

@@ -142,6 +142,6 @@ async fn after_its_time_it_is_another_message_and_nothing_is_left() {
         .add_domains(vec!["third.example".into()])
         .await
         .unwrap();
-    let left = unconfirmed::Unconfirmed::load(&spool.store).unwrap();
+    let left = unconfirmed::Unconfirmed::load(&spool.store().unwrap()).unwrap();
     assert_eq!(left.len(), 0);
 }
