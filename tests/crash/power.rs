@@ -1,7 +1,9 @@
 //! Power cuts on ext4 and xfs, at random moments, at every named step, and up to three
-//! times in a row while the spool recovers from the cut before.
+//! times in a row while the spool recovers from the cut before. The same with `kill -9`
+//! alone, which needs no root.
 //!
-//! `RELAY_POWER_CUTS` says how often in all; the default is short.
+//! `RELAY_POWER_CUTS` says how often the power is cut in all, and `RELAY_CRASH_CYCLES` how
+//! often the process is killed; the default is short.
 
 use crate::{
     client::{Difference, Log, Sent, compare, seed, tag},
@@ -19,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Write as _,
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -31,31 +34,41 @@ const STEP_PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
 fn every_250_survives_power_cuts_on_ext4() {
-    Run::new().receive("ext4", share(12));
+    Run::new(EXT4).receive(share(POWER, 4, 12));
 }
 
 #[test]
 fn every_250_survives_power_cuts_on_xfs() {
-    Run::new().receive("xfs", share(12));
+    Run::new(XFS).receive(share(POWER, 4, 8));
 }
 
 #[test]
 fn a_release_and_its_removals_survive_power_cuts_on_ext4() {
-    Run::new().forward("ext4", share(10));
+    Run::new(EXT4).forward(share(POWER, 4, 10));
 }
 
 #[test]
 fn a_release_and_its_removals_survive_power_cuts_on_xfs() {
-    Run::new().forward("xfs", share(10));
+    Run::new(XFS).forward(share(POWER, 4, 8));
+}
+
+#[test]
+fn every_250_survives_kills_at_every_step() {
+    Run::new(KILL).receive(share(KILLS, 2, 10));
+}
+
+#[test]
+fn a_release_and_its_removals_survive_kills_at_every_step() {
+    Run::new(KILL).forward(share(KILLS, 2, 10));
 }
 
 /// That the tests above can fail: without syncs the same cuts lose mail, and they say so.
 #[test]
 fn without_syncs_the_losses_are_reported() {
-    let mut run = Run::new();
+    let mut run = Run::new(EXT4);
     let mut reported = Vec::new();
     for cut in 1..=10 {
-        let mut bench = Bench::new("ext4", &Settings::default());
+        let mut bench = Bench::new(EXT4, &Settings::default());
         bench.relay.set(SYNC_VARIABLE, Some("off".into()));
         bench.relay.run();
         let life = Duration::from_millis(200 + run.random.below(300));
@@ -78,16 +91,42 @@ fn without_syncs_the_losses_are_reported() {
     panic!("ten cuts without a single sync lost nothing: the cuts cut nothing");
 }
 
-/// How many cuts a test of four does.
-fn share(default: u64) -> u64 {
-    match std::env::var("RELAY_POWER_CUTS") {
+const POWER: &str = "RELAY_POWER_CUTS";
+const KILLS: &str = "RELAY_CRASH_CYCLES";
+
+/// How many crashes a test does that is one of so many.
+fn share(variable: &str, tests: u64, default: u64) -> u64 {
+    match std::env::var(variable) {
         Ok(number) => {
-            let all: u64 = number.parse().expect("RELAY_POWER_CUTS is a number");
-            all.div_ceil(4)
+            let all: u64 = number.parse().expect("it is a number");
+            all.div_ceil(tests)
         }
         Err(_) => default,
     }
 }
+
+/// What is done to a relay.
+#[derive(Clone, Copy)]
+enum Crash {
+    /// The power of this file system is cut.
+    Power(&'static str),
+    /// The process is killed.
+    Kill,
+}
+
+impl Crash {
+    /// Makes the moments of the tests differ that share a seed.
+    fn salt(self) -> u64 {
+        match self {
+            Self::Power(kind) => kind.len() as u64,
+            Self::Kill => 0,
+        }
+    }
+}
+
+const EXT4: Crash = Crash::Power("ext4");
+const XFS: Crash = Crash::Power("xfs");
+const KILL: Crash = Crash::Kill;
 
 /// The steps that a start meets, or those that a load meets.
 fn steps(prefixes: &[&str]) -> Vec<Failpoint> {
@@ -99,27 +138,46 @@ fn steps(prefixes: &[&str]) -> Vec<Failpoint> {
     .collect()
 }
 
-/// A relay whose spool is on a file system that loses its power.
+/// A relay, whose spool may be on a file system that loses its power.
 struct Bench {
     relay: Relay,
     log: Log,
-    image: Image,
+    image: Option<Image>,
+    spool: PathBuf,
     directory: TempDir,
 }
 
 impl Bench {
-    fn new(kind: &str, settings: &Settings) -> Self {
+    fn new(crash: Crash, settings: &Settings) -> Self {
         let directory = temp();
-        let image = Image::new(directory.path(), kind);
+        let image = match crash {
+            Crash::Power(kind) => Some(Image::new(directory.path(), kind)),
+            Crash::Kill => None,
+        };
+        let under = image.as_ref().map_or(directory.path(), Image::path);
+        let spool = under.join("spool");
         let settings = Settings {
-            spool: Some(image.path().join("spool")),
+            spool: Some(spool.clone()),
             ..settings.clone()
         };
         Self {
             relay: Relay::configured(directory.path(), &settings),
             log: Log::default(),
             image,
+            spool,
             directory,
+        }
+    }
+
+    fn cut(&self) {
+        if let Some(image) = &self.image {
+            image.cut();
+        }
+    }
+
+    fn restore(&self) {
+        if let Some(image) = &self.image {
+            image.restore();
         }
     }
 
@@ -129,7 +187,7 @@ impl Bench {
 
     /// What a torn write leaves behind the last record of the log.
     fn tear(&self) {
-        let logs = fs::read_dir(self.image.path().join("spool/db")).unwrap();
+        let logs = fs::read_dir(self.spool.join("db")).unwrap();
         let newest = logs
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|end| end == "log"))
@@ -144,6 +202,7 @@ impl Bench {
 
 /// The cuts of a test, and what they struck.
 struct Run {
+    crash: Crash,
     random: Random,
     accepted: usize,
     cuts: u64,
@@ -153,9 +212,10 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(crash: Crash) -> Self {
         Self {
-            random: Random::new(seed()),
+            random: Random::new(seed().wrapping_add(crash.salt())),
+            crash,
             accepted: 0,
             cuts: 0,
             open_commits: 0,
@@ -164,10 +224,10 @@ impl Run {
     }
 
     /// Mail comes in and is held.
-    fn receive(&mut self, kind: &str, cuts: u64) {
+    fn receive(&mut self, cuts: u64) {
         let steps = steps(&["body.", "commit."]);
         while self.cuts < cuts {
-            let mut bench = Bench::new(kind, &Settings::default());
+            let mut bench = Bench::new(self.crash, &Settings::default());
             let end = cuts.min(self.cuts + CUTS_OF_A_SPOOL);
             while self.cuts < end {
                 self.strike(&mut bench, &steps, 30);
@@ -178,11 +238,11 @@ impl Run {
             }
             self.accepted += bench.log.accepted();
         }
-        self.summary("receive", kind);
+        self.summary("receive");
     }
 
     /// Mail comes in, is passed on at once, and its bytes are removed.
-    fn forward(&mut self, kind: &str, cuts: u64) {
+    fn forward(&mut self, cuts: u64) {
         let steps = steps(&["release.", "purge.", "commit."]);
         while self.cuts < cuts {
             // Slow enough that deliveries are under way at every moment.
@@ -194,7 +254,7 @@ impl Run {
                 spool_more: "retain_delivered = \"0s\"",
                 ..Settings::to(peer.port)
             };
-            let mut bench = Bench::new(kind, &settings);
+            let mut bench = Bench::new(self.crash, &settings);
             bench.relay.run();
             bench.relay.ok(&["release", DOMAIN, "--yes", "--detach"]);
             bench.relay.kill();
@@ -215,7 +275,7 @@ impl Run {
             delivered(&bench, &peer.stored()).assert_none();
             self.accepted += bench.log.accepted();
         }
-        self.summary("release", kind);
+        self.summary("release");
     }
 
     /// A life under load, ended by a cut: every other time at a named step, each in turn.
@@ -237,8 +297,8 @@ impl Run {
                 *self.steps.entry(step.name()).or_default() += 1;
             }
         } else {
-            bench.image.cut();
-            bench.image.restore();
+            bench.cut();
+            bench.restore();
             self.cuts += 1;
         }
         bench.relay.set(VARIABLE, None);
@@ -250,16 +310,16 @@ impl Run {
         let Bench {
             relay, log, image, ..
         } = bench;
-        let (log, image) = (&*log, &*image);
+        let (log, image) = (&*log, image.as_ref());
         let reached = thread::scope(|scope| {
             log.load(scope, relay.port(), long_every);
             let reached = relay.ends_within(life);
             self.open_commits += u64::from(log.freeze() > 0);
-            image.cut();
+            image.inspect(|image| image.cut());
             relay.kill();
             reached
         });
-        image.restore();
+        bench.restore();
         self.cuts += 1;
         reached
     }
@@ -277,28 +337,33 @@ impl Run {
             let step = steps[usize::try_from(chosen).unwrap()];
             bench.relay.set(VARIABLE, Some(step.name().into()));
             if bench.relay.begin() {
-                bench.image.cut();
+                bench.cut();
                 bench.relay.kill();
             } else {
                 *self.steps.entry(step.name()).or_default() += 1;
-                bench.image.cut();
+                bench.cut();
             }
-            bench.image.restore();
+            bench.restore();
             self.cuts += 1;
         }
         bench.relay.set(VARIABLE, None);
     }
 
-    fn summary(&self, what: &str, kind: &str) {
+    fn summary(&self, what: &str) {
         let Self {
+            crash,
             accepted,
             cuts,
             open_commits,
             steps,
             ..
         } = self;
+        let crashes = match crash {
+            Crash::Power(kind) => format!("power cuts on {kind}"),
+            Crash::Kill => "kill -9".into(),
+        };
         println!(
-            "SUMMARY {what} on {kind}: {accepted} messages accepted, {cuts} power cuts, \
+            "SUMMARY {what}: {accepted} messages accepted, {cuts} {crashes}, \
              {open_commits} of them while a commit was open, 0 lost, 0 partial, 0 out of order; \
              steps reached: {steps:?}"
         );

@@ -3,12 +3,13 @@
 use crate::{
     Table,
     support::{
+        poll,
         relay::{Relay, Settings},
         temp,
     },
     trial::Trial,
 };
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, process::Command, thread, time::Duration};
 
 pub fn run(table: &mut Table) {
     descriptors(table);
@@ -22,12 +23,28 @@ fn descriptors(table: &mut Table) {
     let directory = temp();
     let mut trial = Trial::new(Relay::start(directory.path(), &Settings::default()));
     let pid = trial.relay.pid();
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     // A connection can be had, a file for its message cannot.
-    limit(pid, &format!("--nofile={}", open + 1));
-    trial.suffer(4);
-    limit(pid, "--nofile=4096");
+    limit(pid, &format!("--nofile={}:", lowest_free(pid) + 1));
+    trial.suffer(6);
+    limit(pid, "--nofile=1024:");
     table.add("too few file descriptors", "one is left", trial.recover());
+}
+
+/// The descriptor that the next open call gets, once the connections before are closed.
+fn lowest_free(pid: u32) -> u32 {
+    let open = || -> BTreeSet<u32> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .map(|name| name.to_str().unwrap().parse().unwrap())
+            .collect()
+    };
+    let open = poll("descriptors at rest", || {
+        let before = open();
+        thread::sleep(Duration::from_millis(200));
+        (open() == before).then_some(before)
+    });
+    (0..).find(|number| !open.contains(number)).unwrap()
 }
 
 /// An allocation that fails ends a Rust program, as a kill does.
@@ -37,10 +54,10 @@ fn memory(table: &mut Table) {
     let pid = trial.relay.pid();
     let status = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
-    limit(pid, &format!("--as={}", pages * 4096));
+    limit(pid, &format!("--as={}:", pages * 4096));
     trial.suffer(20);
-    if !trial.relay.ends_within(std::time::Duration::from_millis(1)) {
-        limit(pid, "--as=unlimited");
+    if !trial.relay.ends_within(Duration::from_millis(1)) {
+        limit(pid, "--as=unlimited:");
     }
     table.add("no more memory", "address space", trial.recover());
 }

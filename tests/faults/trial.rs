@@ -150,8 +150,14 @@ impl Trial {
         let refusing = status.and_then(|status| Some(status["refusing"].as_str()?.to_owned()));
         let log = self.relay.log();
         let grave = |line: &&str| line.contains(": error: ") || line.contains(": warning: ");
-        let logged = log[self.said.min(log.len())..].lines().find(grave);
+        let new = &log[self.said.min(log.len())..];
+        let logged = new.lines().find(grave);
         let logged = logged.and_then(|line| Some(line.split_once("]: ")?.1.to_owned()));
+        // What a start that failed says last.
+        let logged = logged.or_else(|| {
+            let last = new.lines().rfind(|line| line.starts_with("relay: "))?;
+            last.contains(':').then(|| last.to_owned())
+        });
         self.seen.operator = refusing.map(|text| format!("status: {text}")).or(logged);
     }
 

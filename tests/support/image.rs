@@ -71,7 +71,13 @@ impl Image {
 
     /// The power is back; nobody may have a file open.
     pub fn restore(&self) {
-        run(Command::new("umount").arg(&self.mount));
+        // A process that another thread is just starting has our open files until it runs.
+        super::poll("nobody has a file open", || {
+            let umount = Command::new("umount").arg(&self.mount).output().unwrap();
+            let busy = String::from_utf8_lossy(&umount.stderr).contains("busy");
+            assert!(umount.status.success() || busy, "{umount:?}");
+            umount.status.success().then_some(())
+        });
         self.mount();
     }
 
