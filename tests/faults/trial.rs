@@ -155,8 +155,11 @@ impl Trial {
         let logged = logged.and_then(|line| Some(line.split_once("]: ")?.1.to_owned()));
         // What a start that failed says last.
         let logged = logged.or_else(|| {
-            let last = new.lines().rfind(|line| line.starts_with("relay: "))?;
-            last.contains(':').then(|| last.to_owned())
+            let last = new
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("relay: "))?;
+            last.contains(": ").then(|| last.to_owned())
         });
         self.seen.operator = refusing.map(|text| format!("status: {text}")).or(logged);
     }
