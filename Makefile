@@ -13,7 +13,7 @@ PYTHON := python3
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build install-peers ## Hold and release real mail before your eyes, with proof at the end
+demo: build install-peers ## A whole cutover before your eyes, with proof at the end
 	@$(PYTHON) tests/demo/demo.py --relay $(RELAY)
 
 test: install-build ## Run all tests, with real mail servers on loopback

@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod cutover;
 pub mod dns;
 pub mod failpoint;
 pub mod imap;

@@ -111,6 +111,12 @@ const TABLE: &[Row] = &[
         ],
         never: &[ROCKSDB],
     },
+    // The steps of a move and their record; who carries them out is the command line's.
+    Row {
+        module: "cutover",
+        may_use: &["ledger", "config"],
+        never: &["tokio", ROCKSDB],
+    },
     Row {
         module: "control",
         may_use: &["ledger", "mail", "config", "spool"],
@@ -159,6 +165,7 @@ const TABLE: &[Row] = &[
             "release",
             "control",
             "dns",
+            "cutover",
             "imap",
             "web",
             "mover",

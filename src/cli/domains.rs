@@ -6,7 +6,10 @@ use super::{
     exit::Code,
     human,
 };
-use crate::control::view::{DomainView, StatusView};
+use crate::{
+    control::view::{DomainView, StatusView},
+    mail::REPORTS_DOMAIN,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,13 +19,27 @@ use serde::Serialize;
 pub struct Domains {
     /// The domains.
     #[arg(value_name = "DOMAIN")]
-    names: Vec<String>,
+    pub names: Vec<String>,
     /// All configured domains.
     #[arg(long)]
-    all: bool,
+    pub all: bool,
 }
 
 impl Domains {
+    /// The names of those given, else of all that move: that of reports does not.
+    ///
+    /// # Errors
+    /// As [`Domains::find`].
+    pub async fn or_all(client: &Client, names: &[String]) -> anyhow::Result<Vec<String>> {
+        let domains = Self {
+            names: names.to_vec(),
+            all: names.is_empty(),
+        };
+        let found = domains.find(client).await?;
+        let moving = found.into_iter().map(|domain| domain.name);
+        Ok(moving.filter(|name| name != REPORTS_DOMAIN).collect())
+    }
+
     /// Their views, in the order given, each once.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::client::ClientError;
 use crate::{
     config::ConfigError,
     control::{ApiError, ErrorKind, FilterError, SocketError},
+    cutover::journal::JournalError,
     mover::{accounts::AccountsError, login::LoginError, state::StateError},
     spool::SpoolError,
     trust::TrustError,
@@ -83,6 +84,12 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Code> {
         Some(of_socket(error))
     } else if let Some(error) = cause.downcast_ref::<StateError>() {
         Some(of_mover(error))
+    } else if let Some(error) = cause.downcast_ref::<JournalError>() {
+        Some(match error {
+            JournalError::InUse { .. } => Code::Unavailable,
+            JournalError::Another { .. } => Code::Data,
+            JournalError::Io { source, .. } => of_io(source),
+        })
     } else if let Some(error) = cause.downcast_ref::<AccountsError>() {
         Some(of_accounts(error))
     } else if let Some(error) = cause.downcast_ref::<LoginError>() {

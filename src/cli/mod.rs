@@ -4,6 +4,7 @@
 mod bounce;
 mod client;
 mod config;
+mod cutover;
 mod decide;
 mod domains;
 mod drop;
@@ -100,6 +101,8 @@ enum Command {
     Verify(verify::Arguments),
     /// The account of the whole cutover, or the check of an earlier one.
     Report(report::Arguments),
+    /// The whole move, guided, from the check to the report; goes on after an interruption.
+    Cutover(cutover::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -146,7 +149,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Code {
 fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
     // The daemon and the mover use all processors; a client waits for one answer at a time.
     let mut builder = match command {
-        Command::Serve(_) | Command::Move(_) | Command::Verify(_) => {
+        Command::Serve(_) | Command::Move(_) | Command::Cutover(_) | Command::Verify(_) => {
             tokio::runtime::Builder::new_multi_thread()
         }
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -169,6 +172,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Move(arguments) => moving::run(context, arguments).await,
             Command::Verify(arguments) => verify::run(context, arguments).await,
             Command::Report(arguments) => report::run(context, arguments).await,
+            Command::Cutover(arguments) => cutover::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }

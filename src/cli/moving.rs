@@ -31,7 +31,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whose mailboxes, and how long.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct Arguments {
     /// The accounts, in the place of mover.accounts.
     #[arg(long, value_name = "FILE")]
@@ -51,6 +51,24 @@ pub struct Arguments {
     /// Passes without end, for what still reaches the old server after the release.
     #[arg(long)]
     stragglers: bool,
+}
+
+impl Arguments {
+    /// One pass over all accounts.
+    pub fn once() -> Self {
+        Self {
+            once: true,
+            ..Self::default()
+        }
+    }
+
+    /// Passes over all accounts until nothing new is left.
+    pub fn until_converged() -> Self {
+        Self {
+            until_converged: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// When the passes end.

@@ -48,6 +48,22 @@ pub struct Arguments {
     detach: bool,
 }
 
+impl Arguments {
+    /// All of these domains to their configured destinations, without a question.
+    pub fn of(domains: &[String]) -> Self {
+        Self {
+            domains: Domains {
+                names: domains.to_vec(),
+                all: false,
+            },
+            to: None,
+            then_hold: false,
+            yes: true,
+            detach: false,
+        }
+    }
+}
+
 /// With `--json`: what happens to a domain, a line each time.
 #[derive(Serialize)]
 struct News<'a> {

@@ -85,15 +85,27 @@ impl Screen {
     /// Asks a question; `None` without a terminal on both sides. Only `y` and `yes` are yes.
     #[must_use]
     pub fn ask(&self, question: &str) -> Option<bool> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return None;
-        }
-        let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{question} [y/N] ");
-        let _ = stderr.flush();
-        let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        let answer = answer.trim().to_lowercase();
-        Some(read.is_ok() && matches!(&*answer, "y" | "yes"))
+        ask(question)
     }
+
+    /// The same while other things go on; who does not wait for the answer may go.
+    pub async fn asked(&self, question: String) -> Option<bool> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        // Of its own, so that nobody waits for it at the end of the program.
+        std::thread::spawn(move || answer.send(ask(&question)));
+        answered.await.unwrap_or(None)
+    }
+}
+
+fn ask(question: &str) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    let answer = answer.trim().to_lowercase();
+    Some(read.is_ok() && matches!(&*answer, "y" | "yes"))
 }

@@ -1,7 +1,7 @@
 //! `relay verify`: old server, spool and new server compared. Needs no daemon; with one the
 //! deliveries come from it.
 
-mod show;
+pub(super) mod show;
 
 use super::{
     Context, Exit,
@@ -63,6 +63,14 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// All accounts of these domains.
+    pub fn of(domains: &[String]) -> Self {
+        Self {
+            domains: domains.to_vec(),
+            ..Self::default()
+        }
+    }
+
     fn reach(&self) -> SourceReach {
         match (self.source, self.no_source) {
             (true, _) => SourceReach::Read,

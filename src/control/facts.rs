@@ -1,10 +1,10 @@
 //! What other processes have written down below the spool's path: the mover, the guided
-//! cutover. Read when it has changed, so that a look every second costs a `stat`.
+//! cutover, the verification. Read when it has changed, so that a look every second costs a `stat`.
 
 use super::view::MovedView;
 use crate::{
     config::Stamp,
-    ledger::{Cutover, Moved},
+    ledger::{Cutover, Moved, Verified},
 };
 use rustix::process::{Pid, test_kill_process};
 use std::{
@@ -19,6 +19,7 @@ pub struct Facts {
     spool: PathBuf,
     moved: Cached<Moved>,
     cutover: Cached<Cutover>,
+    verified: Cached<Verified>,
 }
 
 /// What was known at one moment.
@@ -28,6 +29,8 @@ pub struct Known {
     pub moved: Option<MovedView>,
     /// How the guided cutover stands; nothing where there is none.
     pub cutover: Option<Arc<Cutover>>,
+    /// What the last verification found; nothing where there was none.
+    pub verified: Option<Arc<Verified>>,
 }
 
 /// What stood in a file when it last changed. What cannot be read counts as absent, and is
@@ -64,6 +67,9 @@ impl Facts {
             cutover: self
                 .cutover
                 .get(&Cutover::path(spool), || Cutover::read(spool)),
+            verified: self
+                .verified
+                .get(&Verified::path(spool), || Verified::read(spool)),
         }
     }
 }

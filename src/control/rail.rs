@@ -22,7 +22,7 @@ pub fn rail(status: &DomainStatus, mover: Option<&MoverView>, known: &Known) -> 
         holding(status),
         synced(mover),
         released(status),
-        guided("verified", &status.name, Step::Verify, known),
+        verified(status, known),
     ]
 }
 
@@ -117,12 +117,47 @@ fn released(status: &DomainStatus) -> RailView {
     }
 }
 
+/// What the last verification found, once there is something released to be verified.
+fn verified(status: &DomainStatus, known: &Known) -> RailView {
+    let guided = guided("verified", &status.name, Step::Verify, known);
+    if guided.mark == Mark::Now {
+        return guided;
+    }
+    let found = known.verified.as_ref().filter(|verified| {
+        let domains = &verified.domains;
+        domains.is_empty() || domains.contains(&status.name)
+    });
+    let Some(found) = found else {
+        return step("verified", guided.mark);
+    };
+    let totals = &found.totals;
+    let mark = match (totals.all_there(), status.phase) {
+        (false, _) => Mark::Wrong,
+        (true, Phase::Forward) => Mark::Done,
+        (true, Phase::Hold | Phase::Release) => Mark::Ahead,
+    };
+    let wrong = [
+        (totals.missing, "missing"),
+        (totals.differs, "altered"),
+        (totals.doubled, "doubled"),
+        (totals.unreadable, "not readable"),
+    ];
+    let wrong = wrong.into_iter().filter(|(count, _)| *count > 0);
+    let mut parts = vec![format!("{} =", totals.there)];
+    parts.extend(wrong.map(|(count, what)| format!("{count} {what}")));
+    RailView {
+        since_ms: Some(found.ended_ms),
+        detail: Some(parts.join(", ")),
+        ..step("verified", mark)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         control::{fixture, view::AccountsView},
-        ledger::Cutover,
+        ledger::{Cutover, Verified, verified::Counts},
     };
     use std::sync::Arc;
 
@@ -145,6 +180,33 @@ mod tests {
         status.paused = None;
         status.phase = Phase::Forward;
         assert_eq!(marks(&status, None, &known), " xx-x ");
+    }
+
+    #[test]
+    fn verified_is_what_the_last_verification_found_after_the_release() {
+        let mark = |phase, domains: &[&str], missing| {
+            let totals = Counts {
+                there: 7,
+                missing,
+                ..Counts::default()
+            };
+            let verified = Verified {
+                domains: domains.iter().map(|name| (*name).to_owned()).collect(),
+                totals,
+                ..Verified::default()
+            };
+            let known = Known {
+                verified: Some(Arc::new(verified)),
+                ..Known::default()
+            };
+            let rail = rail(&fixture::domain("a.example", phase), None, &known);
+            rail.last().unwrap().mark
+        };
+        assert_eq!(mark(Phase::Forward, &[], 0), Mark::Done);
+        assert_eq!(mark(Phase::Forward, &["a.example"], 0), Mark::Done);
+        assert_eq!(mark(Phase::Forward, &["b.example"], 0), Mark::Ahead);
+        assert_eq!(mark(Phase::Forward, &[], 1), Mark::Wrong);
+        assert_eq!(mark(Phase::Hold, &[], 0), Mark::Ahead);
     }
 
     #[test]

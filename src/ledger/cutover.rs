@@ -156,6 +156,16 @@ impl Cutover {
         }
     }
 
+    /// The same with the steps that its version did not know, as not begun.
+    #[must_use]
+    pub fn completed(self) -> Self {
+        let mut whole = Self::new(self.domains, self.began_ms);
+        for record in self.steps {
+            whole.change(record.step, |known| *known = record);
+        }
+        whole
+    }
+
     /// Where it is, below the spool's path.
     #[must_use]
     pub fn path(spool: &Path) -> PathBuf {

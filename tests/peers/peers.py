@@ -151,6 +151,7 @@ error     unix  - - n -   - error
 retry     unix  - - n -   - error
 discard   unix  - - n -   - discard
 virtual   unix  - n n -   - virtual
+lmtp      unix  - - n -   - lmtp
 anvil     unix  - - n -   1 anvil
 scache    unix  - - n -   1 scache
 postlog   unix-dgram n - n - 1 postlogd
@@ -221,6 +222,12 @@ def postfix(arguments):
         settings["relayhost"] = arguments.relay_to
         settings["default_destination_concurrency_limit"] = "20"
         settings["initial_destination_concurrency"] = "20"
+    if arguments.lmtp_to:
+        # One at a time, so that a mailbox's order is that of arrival.
+        settings["virtual_transport"] = f"lmtp:inet:{arguments.lmtp_to}"
+        settings["lmtp_destination_concurrency_limit"] = "1"
+        settings["lmtp_delivery_slot_cost"] = "0"
+        settings["minimal_backoff_time"] = settings["queue_run_delay"] = "5s"
     mailboxes = arguments.mailbox or []
     domains = sorted({address.rpartition("@")[2] for address in mailboxes})
     settings["virtual_mailbox_domains"] = " ".join(domains)
@@ -325,7 +332,7 @@ def dovecot(arguments):
     mail_directory(directory)
     uid, gid, user = mail_owner(directory)
     root = os.geteuid() == 0
-    ports = {"lmtp": free_port(), "imap": free_port()}
+    ports = {"lmtp": arguments.lmtp_port or free_port(), "imap": arguments.port or free_port()}
     configuration = DOVECOT_CONF.format(
         dir=directory,
         separator=arguments.separator,
@@ -343,11 +350,13 @@ def dovecot(arguments):
     path = directory / "dovecot.conf"
     path.write_text(configuration)
     process = subprocess.Popen(
-        ["dovecot", "-F", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=sys.stderr
+        ["dovecot", "-F", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=sys.stderr,
+        # One process group, so that a test can kill the whole family.
+        start_new_session=True,
     )
     try:
         await_ports(process, ports.values(), directory / "log")
-        announce({**ports, "mail": str(directory / "mail"), "password": "pw", "log": str(directory / "log")})
+        announce({**ports, "group": process.pid, "mail": str(directory / "mail"), "password": "pw", "log": str(directory / "log")})
     finally:
         stop(process)
 
@@ -452,6 +461,7 @@ def main():
         if run in (postfix, exim, opensmtpd):
             kind.add_argument("--relay-to", metavar="[HOST]:PORT")
             kind.add_argument("--mailbox", action="append", metavar="ADDRESS")
+            kind.add_argument("--lmtp-to", metavar="[HOST]:PORT", help="where mailboxes are")
         if run is exim:
             kind.add_argument("--tls", action="store_true", help="offers STARTTLS")
         if run in (exim, opensmtpd):
@@ -461,6 +471,7 @@ def main():
         if run in (dovecot, cyrus):
             kind.add_argument("--separator", default="/")
             kind.add_argument("--prefix", default="")
+            kind.add_argument("--lmtp-port", type=int, default=0)
             kind.add_argument("--more", default="", help="lines of configuration, with \\n between")
     arguments = parser.parse_args()
     arguments.run(arguments)
