@@ -6,6 +6,7 @@ mod guide;
 mod mailboxes;
 mod mx;
 mod release;
+mod report;
 mod tail;
 mod verify;
 mod waiting;
@@ -179,7 +180,8 @@ async fn carry_out(guide: &Guide<'_>, step: Step) -> anyhow::Result<Option<Strin
         Step::Release => release::release(guide).await,
         Step::Verify => verify::verify(guide).await,
         Step::Tail => tail::watch(guide).await,
-        Step::Check | Step::Canary | Step::Report => Ok(None),
+        Step::Report => report::write(guide).await,
+        Step::Check | Step::Canary => Ok(None),
     }
 }
 

@@ -50,6 +50,14 @@ pub enum Format {
 }
 
 impl Arguments {
+    /// Into this file, in the format that its name ends with.
+    pub fn into_file(to: PathBuf) -> Self {
+        Self {
+            to: Some(to),
+            ..Self::default()
+        }
+    }
+
     fn format(&self, json: bool) -> Format {
         let ending = self.to.as_ref().and_then(|to| to.extension());
         match (self.format, ending.and_then(|ending| ending.to_str())) {

@@ -24,6 +24,9 @@ pub mod imap {}
 #[doc = include_str!("mover.md")]
 pub mod mover {}
 
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}
 

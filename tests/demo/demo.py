@@ -68,7 +68,7 @@ def demonstrate(binary, directory, report):
 
         step("The whole move, unattended")
         stage.follow(say)
-        code = run(stage.relay, "cutover", "--yes", "--skip-dns", "--quiet", "12s", "--report", str(report))
+        code = run(stage.relay, "cutover", "--yes", "--quiet", "12s", "--report", str(report))
         stage.world.stop()
 
         step("How it stands")

@@ -42,6 +42,9 @@ tls = "starttls"
 path = "spool"
 min_free = "64 MiB"
 
+[dns]
+servers = ["127.0.0.1:{dns}"]
+
 [release]
 retry_min = "500ms"
 retry_max = "5s"
@@ -285,7 +288,9 @@ class Stage:
             (DOMAIN, "MX"): [(10, OLD)],
             (DOMAIN, "NS"): [f"ns.{DOMAIN}"],
             (f"ns.{DOMAIN}", "A"): ["127.0.0.1"],
-            **{(host, "A"): ["127.0.0.1"] for host in self.hosts},
+            (HERE_MX, "A"): ["127.0.0.1"],
+            (OLD, "A"): ["127.0.0.2"],
+            (NEW, "A"): ["127.0.0.3"],
             ("1.0.0.127.in-addr.arpa", "PTR"): [HERE_MX],
         }
         self.dns = NameServer(DOMAIN, self.records, TTL)
@@ -299,7 +304,7 @@ class Stage:
         text = CONFIGURATION.format(
             here=HERE_MX, domain=DOMAIN, smtp=self.smtp_port, web=self.web_port, settle=settle,
             destination=entrance[1], protocol="lmtp" if entrance[0] is smtplib.LMTP else "smtp",
-            old=self.old.ports["imap"], new=self.new.ports["imap"],
+            old=self.old.ports["imap"], new=self.new.ports["imap"], dns=self.dns.port,
         )
         (self.directory / "relay.toml").write_text(text)
         (self.directory / "web-token").write_text(self.token + "\n")
