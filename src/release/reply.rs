@@ -56,7 +56,9 @@ fn enhanced(code: u16, text: &str) -> Option<String> {
     let word = text.get(4..)?.split(' ').next()?;
     let mut parts = word.split('.');
     let class = parts.next()?;
-    let number = |part: &str| part.len() <= 3 && part.parse::<u16>().is_ok();
+    let number = |part: &str| {
+        (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let whole = number(parts.next()?) && number(parts.next()?) && parts.next().is_none();
     (whole && class == (code / 100).to_string()).then(|| word.to_owned())
 }
@@ -257,6 +259,7 @@ mod tests {
         assert_eq!(dsn(550, "550-5.1.1 a\r\n550 5.1.1 b\r\n"), "5.1.1");
         assert_eq!(dsn(450, "450 5.7.1 wrong class\r\n"), "4.0.0");
         assert_eq!(dsn(554, "554 10.0.0.1 refused\r\n"), "5.0.0");
+        assert_eq!(dsn(554, "554 5.+7.1 refused\r\n"), "5.0.0");
         assert_eq!(dsn(250, "250\r\n"), "2.0.0");
         assert_eq!(dsn(452, "452 é\r\n"), "4.0.0");
     }

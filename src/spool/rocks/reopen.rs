@@ -22,7 +22,7 @@ use super::{
     files::{self, Files},
     layout::Key,
     recover,
-    request::Request,
+    request::{Reply, Request},
     shelf::Shelf,
     store::Store,
     unconfirmed::{Confirmations, Unconfirmed},
@@ -98,47 +98,58 @@ impl Opener {
     }
 
     /// Commits, and opens again after each failure, until the spool is closed or nobody is
-    /// left to ask.
+    /// left to ask. Whoever closes it hears of that when this thread holds nothing of the
+    /// database any more: a process must not end while it is being closed.
     fn run(self, first: Committer, mut requests: mpsc::Receiver<Request>) {
+        let closed = self.commit(first, &mut requests);
+        requests.close();
+        drop(self);
+        if let Some(reply) = closed {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    /// Returns whom to tell that it is closed.
+    fn commit(
+        &self,
+        first: Committer,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Option<Reply<()>> {
         let mut committer = first;
         loop {
-            let failed = match committer.serve(&mut requests) {
+            let failed = match committer.serve(requests) {
                 Served::Failed { new_files } => new_files,
-                Served::Closed(reply) => {
-                    requests.close();
-                    drop(committer);
-                    let _ = reply.send(Ok(()));
-                    return;
-                }
-                Served::Deserted => return,
+                Served::Closed(reply) => return Some(reply),
+                Served::Deserted => return None,
             };
             // With it go its handles of database and watermark.
             drop(committer);
-            match self.reopen(&Suspects::Numbers(failed), &mut requests) {
-                Some(opened) => committer = opened,
-                None => return,
+            match self.reopen(&Suspects::Numbers(failed), requests) {
+                Ok(opened) => committer = opened,
+                Err(closed) => return closed,
             }
         }
     }
 
-    /// Tries until it is open. Nothing when the spool was closed meanwhile.
+    /// Tries until it is open.
+    ///
+    /// # Errors
+    /// The spool was closed meanwhile; and whom to tell.
     fn reopen(
         &self,
         suspects: &Suspects,
         requests: &mut mpsc::Receiver<Request>,
-    ) -> Option<Committer> {
+    ) -> Result<Committer, Option<Reply<()>>> {
         let mut wait = WAIT_MIN;
         loop {
-            let until = self.published.outage.next_try()?;
-            if !self.refuse(until, requests) {
-                return None;
-            }
+            let until = self.published.outage.next_try();
+            self.refuse(until.unwrap_or_else(Instant::now), requests)?;
             match probe(&self.directory).and_then(|()| self.open_again(suspects)) {
                 Ok(committer) => {
                     tracing::warn!("the spool is open again");
                     self.published.outage.end();
                     let _ = self.published.changes.send(Change::Reopened);
-                    return Some(committer);
+                    return Ok(committer);
                 }
                 Err(error) => {
                     wait = (wait * 2).min(WAIT_MAX);
@@ -153,27 +164,29 @@ impl Opener {
         }
     }
 
-    /// Refuses what was asked before the failure was known, until `until`. Whether the spool
-    /// is still wanted.
-    fn refuse(&self, until: Instant, requests: &mut mpsc::Receiver<Request>) -> bool {
+    /// Refuses what was asked before the failure was known, until `until`.
+    ///
+    /// # Errors
+    /// As [`Opener::reopen`].
+    fn refuse(
+        &self,
+        until: Instant,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<(), Option<Reply<()>>> {
         loop {
             match requests.try_recv() {
-                Ok(Request::Close(reply)) => {
-                    requests.close();
-                    let _ = reply.send(Ok(()));
-                    return false;
-                }
+                Ok(Request::Close(reply)) => return Err(Some(reply)),
                 Ok(request) => {
                     let failure = self.published.outage.failure();
                     request.refuse(failure.unwrap_or(SpoolError::Closed));
                     continue;
                 }
-                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => return Err(None),
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return true;
+                return Ok(());
             }
             thread::sleep(left.min(REFUSE_EVERY));
         }
