@@ -24,7 +24,9 @@ const IMAGE_BYTES: u64 = 512 * 1024 * 1024;
 
 /// A mounted file system; unmounted when dropped.
 pub struct Image {
-    file: PathBuf,
+    /// The loop device, the same for every mount: one that comes and goes with them may still
+    /// be going while the next one comes.
+    device: String,
     mount: PathBuf,
 }
 
@@ -36,16 +38,18 @@ impl Image {
             "a power cut needs root, for a loop device and its file system; as another user \
              run `cargo test --test crash kill`, which kills the process"
         );
+        let file = directory.join("image");
+        let image = fs::File::create(&file).unwrap();
+        image.set_len(IMAGE_BYTES).unwrap();
+        run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&file));
+        let device = run(Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(&file));
         let image = Self {
-            file: directory.join("image"),
+            device: device.trim().to_owned(),
             mount: directory.join("mount"),
         };
         fs::create_dir(&image.mount).unwrap();
-        let file = fs::File::create(&image.file).unwrap();
-        file.set_len(IMAGE_BYTES).unwrap();
-        run(Command::new(format!("mkfs.{kind}"))
-            .arg("-q")
-            .arg(&image.file));
         image.mount();
         image
     }
@@ -93,8 +97,8 @@ impl Image {
 
     fn mount(&self) {
         run(Command::new("mount")
-            .args(["-o", "loop,noatime"])
-            .arg(&self.file)
+            .args(["-o", "noatime"])
+            .arg(&self.device)
             .arg(&self.mount));
     }
 }
@@ -109,10 +113,13 @@ impl Drop for Image {
             .status();
         // Lazily, since whatever failed may still have a file open.
         let _ = Command::new("umount").arg("-l").arg(&self.mount).status();
+        // It goes when nobody has it any more.
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
     }
 }
 
-fn run(command: &mut Command) {
+/// What it printed; it must succeed.
+fn run(command: &mut Command) -> String {
     let output = command
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .output()
@@ -123,4 +130,5 @@ fn run(command: &mut Command) {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
