@@ -136,9 +136,24 @@ fn what_was_parked_is_said_at_the_end_and_in_the_exit_code() {
         _ => Act::Go,
     });
     let relay = Relay::start(directory.path(), &Settings::to(new_server.port));
-    for number in 0..5 {
+    for number in 0..8 {
         send(&relay, number);
     }
+    // The first five are not all taken: unattended it goes no further.
+    let run = begin(&relay, directory.path(), &["--quiet", "0s"]);
+    let run = run.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(75), "{run:?}");
+    let err = text(&run.stderr);
+    assert!(
+        err.contains("unattended it stops here: canary: 4 of 5 taken; go on?"),
+        "{err}"
+    );
+    assert!(err.contains("parked  550 5.1.1 No such user"), "{err}");
+    assert_eq!(new_server.arrivals().len(), 4);
+    assert_eq!(relay.domain(DOMAIN)["canary"]["sent"], true);
+
+    // Somebody has looked at it, and goes on by hand; the guide finds it done.
+    relay.ok(&["release", DOMAIN, "--yes"]);
     let run = begin(&relay, directory.path(), &["--quiet", "0s"]);
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(65), "{run:?}");
@@ -147,7 +162,7 @@ fn what_was_parked_is_said_at_the_end_and_in_the_exit_code() {
         err.contains("not all is well: corp.example: 1 parked"),
         "{err}"
     );
-    assert!(text(&run.stdout).contains("4 delivered, 1 parked"));
+    assert!(text(&run.stdout).contains("7 delivered, 1 parked"));
 }
 
 #[test]
@@ -156,7 +171,7 @@ fn an_interruption_loses_nothing_and_says_how_to_go_on() {
     // Nobody is there yet: the release waits.
     let relay = Relay::start(directory.path(), &Settings::default());
     send(&relay, 0);
-    let mut run = begin(&relay, directory.path(), &[]);
+    let mut run = begin(&relay, directory.path(), &["--canary", "0"]);
     poll("the release", || {
         (state(directory.path(), "release")? == "underway").then_some(())
     });

@@ -2,6 +2,7 @@
 //! done is written down before the next one begins, so that after Ctrl-C, a closed terminal
 //! or a crash the same command goes on at its step.
 
+mod canary;
 mod guide;
 mod mailboxes;
 mod mx;
@@ -181,7 +182,8 @@ async fn carry_out(guide: &Guide<'_>, step: Step) -> anyhow::Result<Option<Strin
         Step::Verify => verify::verify(guide).await,
         Step::Tail => tail::watch(guide).await,
         Step::Report => report::write(guide).await,
-        Step::Check | Step::Canary => Ok(None),
+        Step::Canary => canary::canary(guide).await,
+        Step::Check => Ok(None),
     }
 }
 

@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 /// Which domains a command is about.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 #[group(required = true, multiple = false)]
 pub struct Domains {
     /// The domains.

@@ -30,7 +30,7 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What to release, and to where.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct Arguments {
     #[command(flatten)]
     domains: Domains,
@@ -56,10 +56,8 @@ impl Arguments {
                 names: domains.to_vec(),
                 all: false,
             },
-            to: None,
-            then_hold: false,
             yes: true,
-            detach: false,
+            ..Self::default()
         }
     }
 }

@@ -5,6 +5,11 @@ use super::{
     guide::{Guide, Weight},
 };
 use crate::ledger::verified::{Counts, Kind};
+use std::time::Duration;
+
+/// How often what is missing is looked for again, and after how long.
+const LOOKS_MAX: u32 = 12;
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// # Errors
 /// Something could not be read; those of `relay verify`; a no.
@@ -17,13 +22,26 @@ pub async fn verify(guide: &Guide<'_>) -> anyhow::Result<Option<String>> {
     Ok(Some(verdict(&totals)))
 }
 
-/// Verifies and shows it.
+/// Verifies and shows it. A new server may queue what it takes, so that a message which is
+/// missing is looked for again for some time.
 ///
 /// # Errors
 /// Something could not be read: another try may.
 pub async fn compare(guide: &Guide<'_>) -> anyhow::Result<Counts> {
     let arguments = verify::Arguments::of(&guide.domains);
     let mut verified = verify::verify(guide.context, &arguments).await?;
+    for _ in 0..LOOKS_MAX {
+        let missing = verified.totals.missing;
+        if missing == 0 {
+            break;
+        }
+        guide.screen().remark(&format!(
+            "        {} not there yet; the new server may still be at work on them",
+            human::counted(missing, "message is", "messages are")
+        ));
+        tokio::time::sleep(LOOK_AGAIN).await;
+        verified = verify::verify(guide.context, &arguments).await?;
+    }
     // What came to the new server by other ways is counted; `relay verify` names each.
     verified.exceptions.retain(|one| one.kind != Kind::Unknown);
     verify::show::all(guide.screen(), &verified)?;
