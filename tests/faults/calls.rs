@@ -20,11 +20,13 @@ const AT_WORK: [(&str, &str); 5] = [
     ("openat", "a new file for a long body"),
 ];
 
-const AT_START: [(&str, &str); 4] = [
-    ("fdatasync,fsync", "syncs"),
-    ("pwrite64,write", "writes"),
-    ("openat", "opening files"),
-    ("rename,renameat,renameat2", "renames"),
+/// The same for a start, and which of its calls are tried: every fifth, or each where there
+/// are few.
+const AT_START: [(&str, &str, usize); 4] = [
+    ("fdatasync,fsync", "syncs", 5),
+    ("pwrite64,write", "writes", 5),
+    ("openat", "opening files", 5),
+    ("rename,renameat,renameat2", "renames", 1),
 ];
 
 pub fn run(table: &mut Table) {
@@ -34,9 +36,9 @@ pub fn run(table: &mut Table) {
                 at_work(table, error, call, place, nth);
             }
         }
-        for (call, place) in AT_START {
+        for (call, place, every) in AT_START {
             for nth in 1..=places(1) {
-                at_start(table, error, call, place, nth);
+                at_start(table, error, call, place, every * nth);
             }
         }
     }
@@ -69,15 +71,12 @@ fn newest_log(database: &Path) -> String {
     newest.unwrap().to_str().unwrap().to_owned()
 }
 
-/// The first N are those of a start under way; where it fails it says why and nothing is
-/// changed.
+/// Where a start fails it says why, and the next one finds everything.
 fn at_start(table: &mut Table, error: &str, calls: &str, place: &str, nth: usize) {
     let directory = temp();
     let mut trial = Trial::new(Relay::start(directory.path(), &Settings::default()));
     trial.relay.kill();
-    // Every fifth: a start makes hundreds of them.
-    let when = 5 * nth;
-    let inject = format!("inject={calls}:error={error}:when={when}");
+    let inject = format!("inject={calls}:error={error}:when={nth}");
     let trace = format!("trace={calls}");
     trial.relay.wrap(&[
         "strace",

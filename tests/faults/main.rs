@@ -66,6 +66,17 @@ impl Table {
             let (fault, place) = key;
             let _ = writeln!(text, "| {fault} | {place} | {} |", self.seen[key].cells());
         }
-        text
+        without_directories(&text)
     }
+}
+
+/// The temporary directories of a run are none of a reader's business.
+fn without_directories(text: &str) -> String {
+    let mark = std::env::temp_dir().join("relay");
+    let mut parts = text.split(mark.to_str().unwrap());
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        clean += part.split_once('/').map_or(part, |(_, rest)| rest);
+    }
+    clean
 }
