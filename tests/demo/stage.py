@@ -386,11 +386,16 @@ def arrivals(stage, user, accepted):
         at[name] = collections.Counter(one for one in ids if one)
     held = [message["queue_id"] for message in stage.relay.listed() if message["recipients"][0]["address"] == user]
     places = {queue_id: place for place, queue_id in enumerate(held)}
-    order = []
-    for message in stage.new.inbox(user):
-        found = re.search(rb"by " + HERE_MX.encode() + rb"[^;]*?\bid ([0-9A-Z]+)", message.split(b"\r\n\r\n")[0])
+    received = []
+    for place, message in enumerate(stage.new.inbox(user)):
+        head = message.split(b"\r\n\r\n")[0]
+        found = re.search(rb"by " + HERE_MX.encode() + rb"[^;]*?\bid ([0-9A-Z]+)", head)
+        # Postfix promises no order of its own queue: its ids, which rise, tell when it took
+        # each from relay.
+        taken = re.search(rb"\(Postfix\)\s+with \w+\s+id (\w+)", head)
         if found and found[1].decode() in places:
-            order.append(places[found[1].decode()])
+            received.append((taken[1] if taken else b"", place, places[found[1].decode()]))
+    order = [place for _, _, place in sorted(received)]
     once, off = 0, []
     direct = collections.Counter(one for one, (to, host) in stage.world.taken.items() if to == user and host == NEW)
     for one, (to, host) in stage.world.taken.items():
