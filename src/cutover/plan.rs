@@ -105,7 +105,7 @@ fn skipped(step: Step, config: &Config, choices: &Choices) -> Option<String> {
             Some("the configuration has no [mover]: mailboxes are copied by other means".into())
         }
         Step::Canary if choices.canary == 0 => Some("--canary 0".into()),
-        Step::Check => Some("not in this version".into()),
+        Step::Check => Some("not led through here yet: run `relay check` before".into()),
         _ => None,
     }
 }
