@@ -6,6 +6,7 @@
 //! synced when an account's state has changed: a gate opens on it.
 
 pub mod cutover;
+pub mod gate;
 pub mod verified;
 
 pub use cutover::Cutover;

@@ -19,6 +19,8 @@ pub mod control;
 pub mod cutover;
 pub mod dns;
 pub mod failpoint;
+pub mod gates;
+pub mod hooks;
 pub mod imap;
 pub mod ledger;
 pub mod log;

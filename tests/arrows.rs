@@ -142,6 +142,18 @@ const TABLE: &[Row] = &[
         ],
         never: &[ROCKSDB],
     },
+    // Tells other programs what happens, and asks one before a release.
+    Row {
+        module: "hooks",
+        may_use: &["ledger", "config", "spool", "control"],
+        never: &[ROCKSDB],
+    },
+    // Opens the gates of releases by what the mover says.
+    Row {
+        module: "gates",
+        may_use: &["ledger", "mail", "spool", "control", "release"],
+        never: &[ROCKSDB],
+    },
     // The same calls for a browser, and the figures of all parts.
     Row {
         module: "web",
@@ -171,6 +183,8 @@ const TABLE: &[Row] = &[
             "mover",
             "verify",
             "report",
+            "hooks",
+            "gates",
         ],
         never: &[ROCKSDB],
     },

@@ -117,7 +117,7 @@ fn of_kind(kind: ErrorKind) -> Code {
         | ErrorKind::Conflict
         | ErrorKind::NoBody
         | ErrorKind::Damaged => Code::Data,
-        ErrorKind::TryAgain => Code::TryAgain,
+        ErrorKind::TryAgain | ErrorKind::Vetoed => Code::TryAgain,
         ErrorKind::NotLoggedIn | ErrorKind::NotAllowed => Code::Permission,
         // The daemon is of another version than this command.
         ErrorKind::NoSuchCall | ErrorKind::InUse => Code::Unavailable,

@@ -14,11 +14,12 @@ use super::{
     screen::Screen,
 };
 use crate::{
+    config::ReleaseGate,
     control::{
         ReleaseOrder,
         view::{DomainView, StatusView},
     },
-    spool::Phase,
+    spool::{Gate, Phase},
 };
 use clap::Args;
 use course::{Course, End};
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// With the backlog empty go back to hold, in the place of forward.
     #[arg(long)]
     then_hold: bool,
+    /// Wait until the mailboxes are copied (`relay move`); release.gate says for which.
+    #[arg(long)]
+    after_sync: bool,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -87,7 +91,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
             Phase::Forward
         }),
         canary: None,
-        gate: None,
+        gate: arguments.after_sync.then(|| gate(context)),
     };
     let mut courses = Vec::with_capacity(domains.len());
     for before in domains {
@@ -112,6 +116,14 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         stopped.join(", ")
     );
     Err(Exit::new(Code::TryAgain, text).into())
+}
+
+/// What the configuration wants to be waited for; without one, the whole domain.
+fn gate(context: &Context) -> Gate {
+    match context.config().map(|config| config.release.gate) {
+        Ok(ReleaseGate::Mailbox) => Gate::Mailbox,
+        Ok(ReleaseGate::Domain) | Err(_) => Gate::Domain,
+    }
 }
 
 fn confirm(screen: &Screen, arguments: &Arguments, domains: &[DomainView]) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::{
     BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, InDoubtPolicy,
-    Limits, Listen, ListenTls, Log, Release, ReleaseOrder, SpoolConfig, Verify, host,
+    Limits, Listen, ListenTls, Log, Release, ReleaseGate, ReleaseOrder, SpoolConfig, Verify, host,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -71,6 +71,7 @@ impl Default for Release {
     fn default() -> Self {
         Self {
             order: ReleaseOrder::Mailbox,
+            gate: ReleaseGate::Domain,
             retry_min: 30 * SECOND,
             retry_max: 30 * MINUTE,
             in_doubt: InDoubtPolicy::Resend,
@@ -119,6 +120,8 @@ pub(super) const XCLIENT: DestinationXclient = DestinationXclient::Auto;
 /// `domain.destination.connections`
 pub(super) const DESTINATION_CONNECTIONS: usize = 20;
 
+/// `hooks.timeout`
+pub(super) const HOOK: Duration = Duration::from_secs(10);
 /// `mover.accounts`
 pub(super) const ACCOUNTS: &str = "/etc/relay/accounts.csv";
 /// `mover.parallel`
@@ -173,6 +176,8 @@ pub(super) const IN_DOUBT_AFTER: Bounds<Duration> =
 pub(super) const REFUSALS: Bounds<usize> = Bounds::new(1, 1_000_000);
 pub(super) const TO_DESTINATION: Bounds<usize> = Bounds::new(1, 1000);
 pub(super) const DESTINATION_PORT: Bounds<u16> = Bounds::new(1, u16::MAX);
+pub(super) const HOOK_TIMEOUT: Bounds<Duration> =
+    Bounds::new(Duration::from_millis(1), Duration::from_secs(600));
 pub(super) const ACCOUNTS_AT_ONCE: Bounds<usize> = Bounds::new(1, 1000);
 pub(super) const CONNECTIONS_OF_ACCOUNT: Bounds<usize> = Bounds::new(1, 10);
 pub(super) const SETTLING: Bounds<Duration> =

@@ -2,7 +2,7 @@
 
 pub(super) const ROOT: &[&str] = &[
     "hostname", "listen", "tls", "spool", "limits", "verify", "domain", "release", "bounce",
-    "control", "web", "log", "mover", "dns",
+    "hooks", "control", "web", "log", "mover", "dns",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls", "proxy_protocol", "balancers"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
@@ -45,8 +45,10 @@ pub(super) const DESTINATION: &[&str] = &[
     "password_file",
     "token_file",
 ];
+pub(super) const HOOKS: &[&str] = &["command", "webhook", "veto", "veto_webhook", "timeout"];
 pub(super) const RELEASE: &[&str] = &[
     "order",
+    "gate",
     "retry_min",
     "retry_max",
     "in_doubt",
@@ -92,6 +94,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("domain.", DOMAIN),
     ("domain.destination.", DESTINATION),
     ("release.", RELEASE),
+    ("hooks.", HOOKS),
     ("bounce.", BOUNCE),
     ("bounce.via.", DESTINATION),
     ("control.", CONTROL),

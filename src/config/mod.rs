@@ -11,6 +11,7 @@ mod dns;
 mod domain;
 mod entry;
 mod error;
+mod hooks;
 mod host;
 mod keys;
 mod listen;
@@ -71,6 +72,8 @@ pub struct Config {
     pub release: Release,
     /// How reports about bounced mail leave; none: nothing can be bounced.
     pub bounce: Option<Bounce>,
+    /// Who is told of events, and asked before a release.
+    pub hooks: Option<Hooks>,
     /// The control socket.
     pub control: Control,
     /// The web page and the metrics, where they are wanted.
@@ -380,6 +383,8 @@ pub enum DestinationTls {
 pub struct Release {
     /// What waits for what. Default mailbox.
     pub order: ReleaseOrder,
+    /// What `relay release --after-sync` waits for. Default domain.
+    pub gate: ReleaseGate,
     /// First wait of a deferred mailbox; doubles up to `retry_max`. Default 30 s.
     pub retry_min: Duration,
     /// Longest wait. Default 30 min.
@@ -397,6 +402,30 @@ pub struct Release {
 pub struct Bounce {
     /// The smarthost that takes reports to senders anywhere.
     pub via: Destination,
+}
+
+/// `[hooks]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hooks {
+    /// A program that gets each event on its standard input.
+    pub command: Option<PathBuf>,
+    /// An address that each event is posted to.
+    pub webhook: Option<String>,
+    /// A program that is asked before a release.
+    pub veto: Option<PathBuf>,
+    /// An address that is asked before a release.
+    pub veto_webhook: Option<String>,
+    /// How long each may take. Default 10 s.
+    pub timeout: Duration,
+}
+
+/// `release.gate`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReleaseGate {
+    /// All mailboxes of the domain are copied.
+    Domain,
+    /// Each mailbox for itself.
+    Mailbox,
 }
 
 /// `release.order`

@@ -4,7 +4,7 @@ use super::{
     Bounce, Config, Control, Limits, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles, Verify,
     Web, default, destination, dns, domain,
     entry::{quoted, shown},
-    host, keys, listen, mover, paths,
+    hooks, host, keys, listen, mover, paths,
     problems::Problems,
     section::Section,
     units::format_duration,
@@ -38,6 +38,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         domains: domain::domains(&root, &base),
         release: release(&root),
         bounce: bounce(&root, &base),
+        hooks: hooks::hooks(&root, &base),
         control: control(&root, &base),
         web: web(&root, &base),
         log: log(&root),
@@ -162,6 +163,7 @@ fn release(root: &Section<'_>) -> Release {
     let default = Release::default();
     let release = Release {
         order: section.word("order", default.order),
+        gate: section.word("gate", default.gate),
         retry_min: section.measure("retry_min", default.retry_min, &default::RETRY),
         retry_max: section.measure("retry_max", default.retry_max, &default::RETRY),
         in_doubt: section.word("in_doubt", default.in_doubt),

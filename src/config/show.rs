@@ -1,7 +1,7 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, ImapServer,
+    Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, Hooks, ImapServer,
     Listen, Mover, Recipients, Tls, TlsFiles, Verify,
     units::{format_duration, format_size},
     words::Word,
@@ -33,6 +33,9 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         writeln!(out, "\n[bounce]")?;
         writeln!(out, "via = {}", destination(&bounce.via))?;
     }
+    if let Some(hooks) = &config.hooks {
+        write_hooks(hooks, out)?;
+    }
     writeln!(out, "\n[control]")?;
     writeln!(out, "socket = {}", path(&config.control.socket))?;
     if let Some(web) = &config.web {
@@ -54,6 +57,24 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         .mover
         .as_ref()
         .map_or(Ok(()), |mover| write_mover(mover, out))
+}
+
+fn write_hooks(hooks: &Hooks, out: &mut String) -> fmt::Result {
+    writeln!(out, "\n[hooks]")?;
+    let program = |program: &Option<PathBuf>| program.as_deref().map(path);
+    let address = |url: &Option<String>| url.as_deref().map(quoted);
+    let values = [
+        ("command", program(&hooks.command)),
+        ("webhook", address(&hooks.webhook)),
+        ("veto", program(&hooks.veto)),
+        ("veto_webhook", address(&hooks.veto_webhook)),
+    ];
+    for (key, value) in values {
+        if let Some(value) = value {
+            writeln!(out, "{key} = {value}")?;
+        }
+    }
+    writeln!(out, "timeout = \"{}\"", format_duration(hooks.timeout))
 }
 
 fn write_listen(listen: &Listen, out: &mut String) -> fmt::Result {
@@ -200,6 +221,7 @@ fn write_release(config: &Config, out: &mut String) -> fmt::Result {
     let in_doubt_after = format_duration(release.in_doubt_after);
     writeln!(out, "\n[release]")?;
     writeln!(out, "order = \"{}\"", release.order.word())?;
+    writeln!(out, "gate = \"{}\"", release.gate.word())?;
     writeln!(out, "retry_min = \"{retry_min}\"")?;
     writeln!(out, "retry_max = \"{retry_max}\"")?;
     writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;

@@ -75,6 +75,7 @@ fn a_minimal_file_has_every_default() {
         retry_min: Duration::from_secs(30),
         retry_max: Duration::from_secs(1800),
         order: ReleaseOrder::Mailbox,
+        gate: ReleaseGate::Domain,
         in_doubt: InDoubtPolicy::Resend,
         in_doubt_after: Duration::from_secs(300),
         stop_after_refusals: 10,
@@ -149,7 +150,7 @@ fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let mut full = with(
         "[[listen]]\naddress = \"[::]:25\"\nproxy_protocol = true\nbalancers = [\"::1\"]\n\
          [tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
-         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
+         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[hooks]\ncommand = \"/h\"\nwebhook = \"http://h\"\nveto = \"/v\"\nveto_webhook = \"http://v\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
          source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
          [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
     )
@@ -223,11 +224,16 @@ name = "bücher.example"
 recipients = "verify"
 destination = { host = "New.Example", tls = "required" }
 [release]
+gate = "mailbox"
 retry_min = "20ms"
 retry_max = "1d"
 in_doubt = "park"
 in_doubt_after = "2m 3s"
 stop_after_refusals = 1
+[hooks]
+command = "hook"
+veto_webhook = "http://[::1]:80/x?y"
+timeout = "1500ms"
 [control]
 socket = "../c.sock"
 [log]
@@ -272,6 +278,11 @@ fn every_value_is_read() {
     assert_eq!(a.destination.protocol, DestinationProtocol::Lmtp);
     assert_eq!(b.destination.host, "new.example");
     assert_eq!(config.release.in_doubt, InDoubtPolicy::Park);
+    assert_eq!(config.release.gate, ReleaseGate::Mailbox);
+    let hooks = config.hooks.unwrap();
+    assert_eq!(hooks.veto_webhook.as_deref(), Some("http://[::1]:80/x?y"));
+    assert_eq!((hooks.veto, hooks.webhook), (None, None));
+    assert_eq!(hooks.timeout, Duration::from_millis(1500));
     assert_eq!(config.log.syslog_name, "postfix/hold");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     BareNewline, DestinationProtocol, DestinationTls, DestinationXclient, ImapTls, InDoubtPolicy,
-    ListenTls, ReleaseOrder,
+    ListenTls, ReleaseGate, ReleaseOrder,
 };
 
 /// A type whose values are written as one word each.
@@ -73,6 +73,11 @@ impl Word for InDoubtPolicy {
 impl Word for ReleaseOrder {
     const WORDS: &'static [(&'static str, Self)] =
         &[("mailbox", Self::Mailbox), ("strict", Self::Strict)];
+}
+
+impl Word for ReleaseGate {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("domain", Self::Domain), ("mailbox", Self::Mailbox)];
 }
 
 impl Word for BareNewline {

@@ -103,6 +103,7 @@ async fn domain_view(
         speed: api.speeds.of(domain, Instant::now()),
         rail: rail(domain, mover.as_ref(), &seen.known),
         mover,
+        gate_waits: (api.gate_waits)(&domain.name),
     };
     Ok(DomainView::of(domain, live, now_ms()))
 }
@@ -157,11 +158,27 @@ async fn release(
     body: Bytes,
 ) -> Answered<Json<DomainView>> {
     let order: ReleaseOrder = parse_or_default(&body)?;
+    agreed(&api, &name, &order).await?;
     command(&api, name, order.try_into()?, "release").await
 }
 
 async fn open(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
     command(&api, name, DomainCommand::Open, "open").await
+}
+
+/// Whether everybody agrees who is to be asked.
+async fn agreed(api: &Api, name: &str, order: &ReleaseOrder) -> Answered<()> {
+    let Some(veto) = &api.veto else {
+        return Ok(());
+    };
+    let name = name.to_lowercase();
+    let status = api.spool.domain(&name);
+    let status = status.ok_or(SpoolError::UnknownDomain(name))?;
+    let asked = veto.may_release(&status, order).await;
+    asked.map_err(|detail| ApiError {
+        error: ErrorKind::Vetoed,
+        detail,
+    })
 }
 
 async fn pause(

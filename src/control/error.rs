@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Conflict,
     /// There is no `[bounce]` in the configuration, so no report could leave (409).
     NoWayOut,
+    /// A hook of the configuration refuses the release (409).
+    Vetoed,
     /// The message's bytes were removed after their retention (410).
     NoBody,
     /// The spool is full, failed or closing: try again later (503).
@@ -93,7 +95,7 @@ impl ErrorKind {
             | Self::UnknownDomain
             | Self::UnknownMessage
             | Self::UnknownDelivery => StatusCode::NOT_FOUND,
-            Self::Conflict | Self::NoWayOut => StatusCode::CONFLICT,
+            Self::Conflict | Self::NoWayOut | Self::Vetoed => StatusCode::CONFLICT,
             Self::NoBody => StatusCode::GONE,
             Self::TryAgain | Self::InUse => StatusCode::SERVICE_UNAVAILABLE,
             Self::Damaged | Self::Io => StatusCode::INTERNAL_SERVER_ERROR,

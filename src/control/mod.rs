@@ -65,6 +65,7 @@ mod server;
 mod socket;
 mod speed;
 mod stream;
+mod veto;
 pub mod view;
 
 pub use bounce::{BOUNCES_MAX, Bounced, Reported};
@@ -79,3 +80,4 @@ pub use orders::{PauseOrder, ReleaseOrder};
 pub use rail::rail;
 pub use server::{Api, LiveRelease, Server};
 pub use socket::SocketError;
+pub use veto::Veto;

@@ -78,6 +78,13 @@ fn canary_sent(name: &str, canary: &Canary) -> String {
     )
 }
 
+/// A release that waits for its gate, and for what.
+#[must_use]
+pub fn gated(status: &DomainStatus, waits: &str) -> String {
+    let (name, backlog) = (&status.name, status.ledger.backlog());
+    format!("{backlog} to go, waiting: {waits}; `relay release {name}` does not wait")
+}
+
 fn releasing(status: &DomainStatus, release: Option<&ReleaseView>) -> String {
     let name = &status.name;
     let backlog = status.ledger.backlog();

@@ -5,6 +5,7 @@ use super::{
     facts::Facts,
     socket::{self, Socket, SocketError},
     speed::{SAMPLE_EVERY, Speeds},
+    veto::Veto,
     view::{MovedView, ReleaseView, StatusView},
 };
 use crate::spool::{Spool, SpoolError};
@@ -22,6 +23,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Tells what the release of a domain is doing; `None` when it does nothing.
 pub type LiveRelease = Arc<dyn Fn(&str) -> Option<ReleaseView> + Send + Sync>;
 
+/// Tells what the gate of a domain's release waits for, in words.
+pub type GateWaits = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// The calls, wherever they are answered: what every one of them needs.
 #[derive(Clone)]
 pub struct Api {
@@ -30,6 +34,9 @@ pub struct Api {
     pub(super) speeds: Arc<Speeds>,
     /// In whose name reports are made; nothing when they could not leave.
     pub(super) reporter: Option<Arc<str>>,
+    /// Who has to agree to a release.
+    pub(super) veto: Option<Arc<dyn Veto>>,
+    pub(super) gate_waits: GateWaits,
     /// What the mover and the guided cutover have written down.
     pub(super) facts: Arc<Facts>,
 }
@@ -42,6 +49,8 @@ impl Api {
             live,
             speeds: Arc::default(),
             reporter: None,
+            veto: None,
+            gate_waits: Arc::new(|_| None),
             facts: Arc::default(),
         }
     }
@@ -57,6 +66,20 @@ impl Api {
     #[must_use]
     pub fn with_reporter(mut self, hostname: &str) -> Self {
         self.reporter = Some(hostname.into());
+        self
+    }
+
+    /// The same that tells what gates wait for.
+    #[must_use]
+    pub fn with_gate_waits(mut self, waits: GateWaits) -> Self {
+        self.gate_waits = waits;
+        self
+    }
+
+    /// The same, asking before each release.
+    #[must_use]
+    pub fn with_veto(mut self, veto: Arc<dyn Veto>) -> Self {
+        self.veto = Some(veto);
         self
     }
 

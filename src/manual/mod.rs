@@ -17,6 +17,11 @@ pub mod decisions {}
 
 #[doc = include_str!("faults.md")]
 pub mod faults {}
+#[doc = include_str!("gates.md")]
+pub mod gates {}
+
+#[doc = include_str!("hooks.md")]
+pub mod hooks {}
 
 #[doc = include_str!("imap.md")]
 pub mod imap {}

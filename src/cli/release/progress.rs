@@ -108,6 +108,9 @@ fn text(done: u64, total: u64, per_second: f64, courses: &[Course]) -> String {
     let under_way = courses.iter().filter(|course| course.end.is_none());
     for course in under_way {
         parts.extend(course.problems.iter().map(super::problem::Problem::short));
+        if let Some(waits) = &course.now.gate_waits {
+            parts.push(format!("waiting: {}", human::printable(waits)));
+        }
         let release = course.now.release.as_ref();
         if let Some(blocked) = release.and_then(|release| release.blocked.as_deref()) {
             parts.push(format!("waiting: {}", human::printable(blocked)));

@@ -4,6 +4,8 @@ use super::{callout::Destinations, purge};
 use crate::{
     config::{Config, ListenTls},
     control::{self, Api, view::ReleaseView},
+    gates::{Keeper, Opener},
+    hooks::{Question, Watcher},
     receive,
     release::{ReleaseStatus, Releaser},
     spool::Spool,
@@ -21,6 +23,8 @@ pub struct Parts {
     releaser: Part,
     control: Part,
     web: Option<Part>,
+    hooks: Option<Part>,
+    gates: Part,
     purge: JoinHandle<()>,
 }
 
@@ -37,10 +41,18 @@ impl Parts {
     /// # Errors
     /// A socket that cannot be had, and what the parts need and do not find.
     pub async fn start(config: &Arc<Config>, spool: &Arc<dyn Spool>) -> anyhow::Result<Self> {
-        let releaser = Arc::new(Releaser::new(config.clone(), spool.clone())?);
+        let keeper = Arc::new(Keeper::default());
+        let releaser = Releaser::new(config.clone(), spool.clone())?.with_gates(keeper.clone());
+        let releaser = Arc::new(releaser);
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
         let mut api = Api::new(spool.clone(), live).with_facts(&config.spool.path);
+        let doors = keeper.clone();
+        api = api.with_gate_waits(Arc::new(move |domain| doors.waits(domain)));
+        let asked = config.hooks.as_ref();
+        if let Some(veto) = asked.and_then(|hooks| Question::new(hooks, &config.hostname)) {
+            api = api.with_veto(Arc::new(veto));
+        }
         if config.bounce.is_some() {
             api = api.with_reporter(&config.hostname);
         }
@@ -58,6 +70,9 @@ impl Parts {
             }
             None => None,
         };
+        let hooks = watcher(config, spool).await?;
+        let path = &config.spool.path;
+        let opener = Opener::begin(keeper, spool.clone(), releaser.clone(), path);
         let protocols = config.listen.iter().map(|listen| match listen.tls {
             ListenTls::None | ListenTls::Starttls => "smtp",
             ListenTls::Implicit => "smtps",
@@ -74,6 +89,8 @@ impl Parts {
                 releaser.run(stopped(stop)).await;
             }),
             control: Part::start("control socket", |stop| control.run(stopped(stop))),
+            gates: Part::start("gates", |stop| opener.run(stopped(stop))),
+            hooks: hooks.map(|hooks| Part::start("hooks", |stop| hooks.run(stopped(stop)))),
             purge: tokio::spawn(purge::run(spool.clone())),
         })
     }
@@ -117,13 +134,27 @@ impl Parts {
     /// Stops all, each when the one before has come to its end.
     pub async fn stop(&mut self) {
         self.receiver.stop().await;
+        self.gates.stop().await;
         self.releaser.stop().await;
         self.control.stop().await;
         if let Some(web) = &mut self.web {
             web.stop().await;
         }
+        if let Some(hooks) = &mut self.hooks {
+            hooks.stop().await;
+        }
         self.purge.abort();
     }
+}
+
+/// What tells the hooks, where there are some.
+async fn watcher(config: &Config, spool: &Arc<dyn Spool>) -> anyhow::Result<Option<Watcher>> {
+    let Some(hooks) = config.hooks.clone() else {
+        return Ok(None);
+    };
+    let (hostname, space) = (config.hostname.clone(), config.spool.clone());
+    let watcher = Watcher::begin(hooks, hostname, spool.clone(), space);
+    Ok(Some(watcher.await?))
 }
 
 impl Part {

@@ -50,6 +50,9 @@ pub struct DomainView {
     /// The messages that go before all others; absent when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryView>,
+    /// What the gate waits for, in words; absent when it waits for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_waits: Option<String>,
     /// Deliveries ever accepted, with the sum of their messages' sizes.
     pub accepted: Tally,
     /// Deliveries in each state.
@@ -180,6 +183,8 @@ pub struct Live {
     pub mover: Option<MoverView>,
     /// How far its move is.
     pub rail: Vec<RailView>,
+    /// What its gate waits for.
+    pub gate_waits: Option<String>,
 }
 
 /// How fast a domain moves, measured over the last minute.
@@ -240,7 +245,12 @@ impl DomainView {
             speed,
             mover,
             rail,
+            gate_waits,
         } = live;
+        let next = match gate_waits.as_ref().filter(|_| status.paused.is_none()) {
+            Some(waits) => next::gated(status, waits),
+            None => next::step(status, release.as_ref(), mover.as_ref(), now_ms),
+        };
         Self {
             name: status.name.clone(),
             phase: status.phase,
@@ -261,7 +271,8 @@ impl DomainView {
             oldest_ms,
             arrivals_per_min: speed.map(|speed| speed.arrivals_per_min),
             finished_per_s: speed.map(|speed| speed.finished_per_s),
-            next: next::step(status, release.as_ref(), mover.as_ref(), now_ms),
+            next,
+            gate_waits,
             release,
             mover,
             rail,

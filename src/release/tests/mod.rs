@@ -17,8 +17,8 @@ use super::{
 use crate::{
     config::{
         Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
-        DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseOrder,
-        SpoolConfig, Verify,
+        DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseGate,
+        ReleaseOrder, SpoolConfig, Verify,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -77,10 +77,12 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
             },
         }],
         bounce: None,
+        hooks: None,
         release: Release {
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_millis(100),
             order: ReleaseOrder::Mailbox,
+            gate: ReleaseGate::Domain,
             in_doubt: InDoubtPolicy::Resend,
             in_doubt_after: Duration::from_millis(20),
             stop_after_refusals: 10,

@@ -1,0 +1,69 @@
+//! The `[hooks]` table: who is told, and who is asked.
+
+use super::{Hooks, default, entry::quoted, keys, section::Section};
+use std::path::Path;
+
+pub(super) fn hooks(root: &Section<'_>, base: &Path) -> Option<Hooks> {
+    let section = root.section("hooks", keys::HOOKS);
+    if !section.is_present() {
+        return None;
+    }
+    let program = |key| section.entry(key)?.path(base);
+    let address = |key| {
+        let entry = section.entry(key)?;
+        let text = entry.text()?;
+        if is_address(text) {
+            return Some(text.to_owned());
+        }
+        let why = "is no address such as \"https://hooks.example/relay\"";
+        entry.invalid(quoted(text, why))
+    };
+    Some(Hooks {
+        command: program("command"),
+        webhook: address("webhook"),
+        veto: program("veto"),
+        veto_webhook: address("veto_webhook"),
+        timeout: section.measure("timeout", default::HOOK, &default::HOOK_TIMEOUT),
+    })
+}
+
+/// `http://` or `https://`, a host, perhaps a port and a path; no user, which would be a secret.
+fn is_address(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let Some(rest) = rest else {
+        return false;
+    };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
+    graphic && !host.is_empty() && !host.starts_with(':') && !text.contains(['@', '#', '"', '\\'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn an_address_has_a_scheme_and_a_host_and_no_user() {
+        for good in [
+            "http://127.0.0.1:8080/x",
+            "https://hooks.example/relay?a=b",
+            "https://[2001:db8::1]:8443",
+        ] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            "hooks.example",
+            "ftp://x",
+            "https://",
+            "http:///x",
+            "http://:80",
+            "https://u:p@x",
+            "http://a b",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}
