@@ -36,11 +36,7 @@ fn real_servers_are_asked() {
     let mailboxes = ["bob", "postmaster"].map(|name| format!("{name}@corp.example"));
     for kind in ["postfix", "exim", "opensmtpd"] {
         let at = path.join(kind);
-        let peer = match kind {
-            "postfix" => Peer::postfix(&at, &mailboxes),
-            "exim" => Peer::exim(&at, &mailboxes),
-            _ => Peer::opensmtpd(&at, &mailboxes),
-        };
+        let peer = Peer::delivering(kind, &at, &mailboxes, &[]);
         let place = path.join(format!("relay-{kind}"));
         std::fs::create_dir(&place).unwrap();
         let relay = verifying(&place, peer.port("smtp"));

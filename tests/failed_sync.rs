@@ -5,7 +5,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 use support::{
     client::{Client, wire},
     poll,
@@ -151,7 +154,7 @@ fn one_sync_serves_many_250s() {
     let directory = temp();
     let relay = Relay::start(directory.path(), &Settings::default());
     let trace = directory.path().join("trace");
-    let calls = "trace=fdatasync,sendto,write,writev";
+    let calls = "trace=fdatasync,recvfrom,sendto";
     let file = trace.to_str().unwrap();
     let strace = Strace::attach(relay.pid(), &["-s", "80", "-e", calls, "-o", file]);
     let (senders, each) = (20, 10);
@@ -169,17 +172,73 @@ fn one_sync_serves_many_250s() {
     drop(strace);
 
     let trace = std::fs::read_to_string(trace).unwrap();
-    // A call that another thread interrupts in the trace ends in a line of its own.
-    let ended = |line: &&str| line.contains("fdatasync") && !line.contains("<unfinished");
-    let syncs = trace.lines().filter(ended).count();
-    let told = |line: &&str| line.contains("250 2.0.0 Ok: queued as");
-    let replies = trace.lines().filter(told).count();
+    let Order { syncs, replies } = Order::of(&trace);
     assert_eq!(replies, senders * each);
     // Two syncs a batch: the log's, and the watermark's.
     assert!(
         syncs > 0 && syncs / 2 < replies,
         "{syncs} syncs for {replies} messages"
     );
+}
+
+/// What a trace shows of messages, syncs and replies, in the order in which the kernel saw
+/// them.
+#[derive(Default)]
+struct Order {
+    syncs: usize,
+    replies: usize,
+}
+
+impl Order {
+    /// Fails where a reply was sent although no sync has begun and ended since the end of its
+    /// message came in.
+    fn of(trace: &str) -> Self {
+        let mut order = Self::default();
+        // By thread: the call that it is in, and when it began.
+        let mut calls: HashMap<&str, (String, usize)> = HashMap::new();
+        // By descriptor: when the end of its message came in.
+        let mut ends: HashMap<String, usize> = HashMap::new();
+        let mut last_sync_began = 0;
+        for (now, line) in trace.lines().enumerate() {
+            let (thread, rest) = line.split_once(' ').unwrap();
+            let rest = rest.trim_start();
+            // A call that another thread interrupts in the trace ends in a line of its own.
+            let resumed = rest
+                .split_once(" resumed>")
+                .filter(|_| rest.starts_with("<... "));
+            let (call, began) = match resumed {
+                Some((_, more)) => {
+                    let (call, began) = calls.remove(thread).unwrap_or_default();
+                    (call + more, began)
+                }
+                None => (rest.to_owned(), now),
+            };
+            // A reply counts from its beginning, everything else from its end.
+            let is_reply = call.starts_with("sendto(") && call.contains("250 2.0.0 Ok: queued as");
+            if is_reply && resumed.is_none() {
+                order.replies += 1;
+                let end = ends
+                    .remove(descriptor(&call))
+                    .expect("a message before its reply");
+                assert!(last_sync_began > end, "no sync before this:\n{line}");
+            }
+            if let Some((begun, _)) = call.split_once(" <unfinished") {
+                calls.insert(thread, (begun.to_owned(), began));
+            } else if call.starts_with("fdatasync(") {
+                order.syncs += 1;
+                last_sync_began = last_sync_began.max(began);
+            } else if call.starts_with("recvfrom(") && call.contains(r"x\r\n.\r\n") {
+                ends.insert(descriptor(&call).to_owned(), now);
+            }
+        }
+        order
+    }
+}
+
+/// `12` in `recvfrom(12, "...`.
+fn descriptor(call: &str) -> &str {
+    let inner = call.split_once('(').map_or("", |(_, inner)| inner);
+    inner.split([',', ')']).next().unwrap_or("")
 }
 
 /// A 250 is never sooner than its own sync: where syncs take long, so do the replies.

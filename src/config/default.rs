@@ -1,8 +1,9 @@
 //! Every default and every bound, in one place.
 
 use super::{
-    BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, InDoubtPolicy,
-    Limits, Listen, ListenTls, Log, Release, ReleaseGate, ReleaseOrder, SpoolConfig, Verify, host,
+    BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, DnsConfig,
+    InDoubtPolicy, Limits, Listen, ListenTls, Log, Release, ReleaseGate, ReleaseOrder,
+    SpoolConfig, Verify, host,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -22,6 +23,16 @@ impl Default for Listen {
             address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 25)),
             tls: ListenTls::Starttls,
             balancers: None,
+        }
+    }
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            client_names: true,
+            zones: Vec::new(),
         }
     }
 }

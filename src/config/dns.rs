@@ -19,6 +19,7 @@ pub(super) fn dns(root: &Section<'_>) -> DnsConfig {
             .entry("servers")
             .map(|entry| servers(&entry))
             .unwrap_or_default(),
+        client_names: section.flag("client_names", DnsConfig::default().client_names),
         zones: (zones.iter().flatten())
             .filter_map(|zone| self::zone(zone, &mut seen))
             .collect(),

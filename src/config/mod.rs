@@ -194,10 +194,12 @@ pub struct TlsFiles {
 }
 
 /// `[dns]`
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DnsConfig {
     /// The resolvers; none: the system's.
     pub servers: Vec<SocketAddr>,
+    /// Whether the names of clients are looked up. Default yes.
+    pub client_names: bool,
     /// Zones whose authoritative servers are these, whatever the NS records say.
     pub zones: Vec<DnsZone>,
 }

@@ -107,6 +107,7 @@ fn write_tls_files(files: &TlsFiles, out: &mut String) -> fmt::Result {
 fn write_dns(dns: &DnsConfig, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[dns]")?;
     writeln!(out, "servers = {}", addresses(&dns.servers))?;
+    writeln!(out, "client_names = {}", dns.client_names)?;
     dns.zones.iter().try_for_each(|zone| {
         writeln!(out, "\n[[dns.zone]]")?;
         writeln!(out, "name = {}", quoted(&zone.name))?;

@@ -122,6 +122,7 @@ async fn resolvers_are_those_of_the_configuration() {
     let server = DnsServer::start(ZONE);
     let config = DnsConfig {
         servers: vec![server.address],
+        client_names: true,
         zones: Vec::new(),
     };
     let dns = Dns::new(&config).unwrap();

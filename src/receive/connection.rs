@@ -4,6 +4,7 @@ use super::{
     answers, door, log,
     message::{self, Incoming, Outcome},
     shared::Shared,
+    who::Who,
 };
 use crate::{
     config::{Listen, ListenTls},
@@ -34,8 +35,8 @@ pub(super) async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let ip = peer.ip().to_canonical();
-    log::connect(ip);
+    let who = Who::named(peer, shared.common.dns.as_ref()).await;
+    log::connect(&who);
     let _open = shared.counters.count_connection();
     let wire = Wire::new(
         Stream::Plain(stream),
@@ -49,19 +50,19 @@ pub(super) async fn serve(
     };
     let mut connection = Connection {
         shared: &shared,
-        peer: SocketAddr::new(ip, peer.port()),
+        who: who.clone(),
         session: Session::new(&shared.limits, tls, shared.offer_to_all()),
         tls: None,
         unconfirmed: None,
         incoming: None,
     };
     connection.run(wire, listen.tls).await;
-    log::disconnect(ip, connection.session.counts());
+    log::disconnect(&who, connection.session.counts());
 }
 
 struct Connection<'a> {
     shared: &'a Shared,
-    peer: SocketAddr,
+    who: Who,
     session: Session<'a>,
     /// Version and cipher.
     tls: Option<String>,
@@ -118,7 +119,7 @@ impl Connection<'_> {
         let wire = match wire.encrypt(config).await {
             Ok(wire) => wire,
             Err(error) => {
-                log::tls_failed(&error, self.peer.ip());
+                log::tls_failed(&error, &self.who);
                 return None;
             }
         };
@@ -173,7 +174,9 @@ impl Connection<'_> {
                 reply.write(wire.output());
                 let client = self.client();
                 let from = transaction.mail.reverse_path.clone();
-                let outcome = message::receive(self.shared, wire, transaction, client).await;
+                let outcome =
+                    message::receive(self.shared, wire, transaction, self.who.clone(), client)
+                        .await;
                 self.conclude(wire, outcome, &from)
             }
             Action::Chunk(bytes) => self.chunk(wire, bytes).await,
@@ -232,7 +235,7 @@ impl Connection<'_> {
             .shared
             .common
             .messages
-            .take(self.peer.ip(), Instant::now());
+            .take(self.who.ip(), Instant::now());
         let admitted = match has_one {
             true => self
                 .shared
@@ -257,7 +260,7 @@ impl Connection<'_> {
             .transaction()
             .map(|transaction| &transaction.mail);
         let common = &self.shared.common;
-        let found = if common.recipients.take(self.peer.ip(), Instant::now()) {
+        let found = if common.recipients.take(self.who.ip(), Instant::now()) {
             self.shared.find(to, mail).await
         } else {
             Err((answers::too_many_recipients(), to.to_string()))
@@ -304,15 +307,19 @@ impl Connection<'_> {
         known.unwrap_or_else(|| {
             let transaction = last.or(self.session.transaction());
             let recipients = transaction.map(|one| &*one.recipients);
-            Incoming::chunks(self.shared, self.peer.ip(), recipients.unwrap_or_default())
+            Incoming::chunks(
+                self.shared,
+                self.who.clone(),
+                recipients.unwrap_or_default(),
+            )
         })
     }
 
     fn client(&self) -> Client {
         Client {
-            ip: self.peer.ip(),
-            port: self.peer.port(),
-            name: None,
+            ip: self.who.ip(),
+            port: self.who.address.port(),
+            name: self.who.name.as_deref().map(str::to_owned),
             helo: self.session.helo().to_owned(),
             protocol: self.session.protocol(),
             tls: self.tls.clone(),
@@ -353,7 +360,7 @@ impl Connection<'_> {
         }
         self.shared.counters.count_rejected(reply);
         if !matches!(reply.code(), 500..=503 | 555) {
-            log::rejected(&self.session, self.peer.ip(), reply, from, to);
+            log::rejected(&self.session, &self.who, reply, from, to);
         }
     }
 
@@ -364,12 +371,12 @@ impl Connection<'_> {
             WireError::Timeout => answers::timeout(hostname),
             WireError::Stopping => answers::stopping(hostname),
             WireError::Closed | WireError::Io(_) => {
-                log::broken_off(error, self.session.verb(), self.peer.ip());
+                log::broken_off(error, self.session.verb(), &self.who);
                 return;
             }
         };
         if matches!(error, WireError::Timeout) {
-            log::broken_off(error, self.session.verb(), self.peer.ip());
+            log::broken_off(error, self.session.verb(), &self.who);
         }
         reply.write(wire.output());
         wire.close().await;

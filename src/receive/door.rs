@@ -1,6 +1,6 @@
 //! Who a connection is from, when a load balancer stands in front of the listener.
 
-use super::{answers, log, shared::Shared};
+use super::{answers, log, shared::Shared, who::Who};
 use crate::{
     config::ListenTls,
     net::{self, Pass, ProxyError},
@@ -51,7 +51,7 @@ pub(super) fn turn_away(
     reply: &Reply,
 ) {
     shared.counters.count_rejected(reply);
-    log::connection_rejected(peer.ip().to_canonical(), reply);
+    log::connection_rejected(&Who::at(peer), reply);
     if tls != ListenTls::Implicit {
         let mut wire = Vec::new();
         reply.write(&mut wire);

@@ -1,5 +1,6 @@
 //! The receiver's lines in the mail log.
 
+use super::who::Who;
 use crate::{
     log::{Service, mail},
     mail::{Client, Envelope, QueueId},
@@ -9,42 +10,42 @@ use crate::{
 };
 use std::net::IpAddr;
 
-pub(super) fn connect(ip: IpAddr) {
-    mail(Service::Smtpd, format_args!("connect from unknown[{ip}]"));
+pub(super) fn connect(who: &Who) {
+    mail(Service::Smtpd, format_args!("connect from {who}"));
 }
 
-pub(super) fn disconnect(ip: IpAddr, counts: &VerbCounts) {
+pub(super) fn disconnect(who: &Who, counts: &VerbCounts) {
     mail(
         Service::Smtpd,
-        format_args!("disconnect from unknown[{ip}]{counts}"),
+        format_args!("disconnect from {who}{counts}"),
     );
 }
 
 /// A connection that ended without QUIT, and the command before.
-pub(super) fn broken_off(error: &WireError, verb: Verb, ip: IpAddr) {
+pub(super) fn broken_off(error: &WireError, verb: Verb, who: &Who) {
     let after = verb.name().to_ascii_uppercase();
     let what = what(error);
     mail(
         Service::Smtpd,
-        format_args!("{what} after {after} from unknown[{ip}]"),
+        format_args!("{what} after {after} from {who}"),
     );
 }
 
 /// The same in the middle of a message.
-pub(super) fn broken_off_in_data(error: &WireError, verb: Verb, bytes: u64, ip: IpAddr) {
+pub(super) fn broken_off_in_data(error: &WireError, verb: Verb, bytes: u64, who: &Who) {
     let what = what(error);
     let after = verb.name().to_ascii_uppercase();
     mail(
         Service::Smtpd,
-        format_args!("{what} after {after} ({bytes} bytes) from unknown[{ip}]"),
+        format_args!("{what} after {after} ({bytes} bytes) from {who}"),
     );
 }
 
 /// A client that did not come along into TLS.
-pub(super) fn tls_failed(error: &WireError, ip: IpAddr) {
+pub(super) fn tls_failed(error: &WireError, who: &Who) {
     mail(
         Service::Smtpd,
-        format_args!("SSL_accept error from unknown[{ip}]: {error}"),
+        format_args!("SSL_accept error from {who}: {error}"),
     );
 }
 
@@ -73,10 +74,10 @@ pub(super) fn no_proxy_header(ip: IpAddr, error: &ProxyError) {
 }
 
 /// A connection that was refused at once.
-pub(super) fn connection_rejected(ip: IpAddr, reply: &Reply) {
+pub(super) fn connection_rejected(who: &Who, reply: &Reply) {
     mail(
         Service::Smtpd,
-        format_args!("NOQUEUE: reject: CONNECT from unknown[{ip}]: {reply}; proto=SMTP"),
+        format_args!("NOQUEUE: reject: CONNECT from {who}: {reply}; proto=SMTP"),
     );
 }
 
@@ -84,7 +85,7 @@ pub(super) fn connection_rejected(ip: IpAddr, reply: &Reply) {
 /// known.
 pub(super) fn rejected(
     session: &Session<'_>,
-    ip: IpAddr,
+    who: &Who,
     reply: &Reply,
     from: Option<&str>,
     to: Option<&str>,
@@ -100,7 +101,7 @@ pub(super) fn rejected(
     mail(
         Service::Smtpd,
         format_args!(
-            "NOQUEUE: reject: {verb} from unknown[{ip}]: {reply};{envelope} proto={} helo=<{}>",
+            "NOQUEUE: reject: {verb} from {who}: {reply};{envelope} proto={} helo=<{}>",
             // Postfix knows SMTP and ESMTP here.
             proto.trim_end_matches('S'),
             session.helo()

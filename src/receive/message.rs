@@ -1,17 +1,14 @@
 //! One message, from DATA's 354 or its first chunk to its reply.
 
-use super::{answers, intake::Intake, log, shared::Shared};
+use super::{answers, intake::Intake, log, patience::Patience, shared::Shared, who::Who};
 use crate::{
     config::BareNewline,
     mail::{Client, Envelope, Hops, QueueId, Recipient},
-    net::{Expect, Wire, WireError},
+    net::{Wire, WireError},
     smtp::{Reply, Session, Transaction, Verb, data::Decoder},
     spool::Draft,
 };
-use std::{
-    net::IpAddr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How a message or a chunk of it ended.
 pub(super) enum Outcome {
@@ -30,8 +27,9 @@ pub(super) struct Incoming {
     decoder: Decoder,
     intake: Intake,
     hops: Hops,
+    patience: Patience,
     /// Whose it is.
-    ip: IpAddr,
+    who: Who,
 }
 
 /// What an [`Incoming`] has come to.
@@ -45,20 +43,21 @@ struct Whole {
 
 impl Incoming {
     /// With DATA.
-    fn data(shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
-        Self::with(Decoder::new(), shared, ip, to)
+    fn data(shared: &Shared, who: Who, to: &[Recipient]) -> Self {
+        Self::with(Decoder::new(), shared, who, to)
     }
 
     /// With BDAT.
-    pub(super) fn chunks(shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
-        Self::with(Decoder::chunked(), shared, ip, to)
+    pub(super) fn chunks(shared: &Shared, who: Who, to: &[Recipient]) -> Self {
+        Self::with(Decoder::chunked(), shared, who, to)
     }
 
-    fn with(decoder: Decoder, shared: &Shared, ip: IpAddr, to: &[Recipient]) -> Self {
+    fn with(decoder: Decoder, shared: &Shared, who: Who, to: &[Recipient]) -> Self {
         Self {
             decoder,
             hops: Hops::new(&shared.limits.hostname),
-            ip,
+            patience: Patience::new(shared.command_timeout),
+            who,
             intake: Intake::new(&*shared.spool, shared.message_size_bytes(to)),
         }
     }
@@ -115,13 +114,9 @@ impl Incoming {
         if self.intake.is_hopeless() {
             return Err(Outcome::GivenUp(Session::too_large()));
         }
-        // RFC 5321 §4.5.3.2.5: anew for each block.
-        wire.set_deadline(shared.command_timeout);
-        let grace = super::DATA_GRACE;
-        let filled = wire.fill(Expect::Bulk { grace }).await;
-        filled.map_err(|error| {
+        self.patience.fill(wire).await.map_err(|error| {
             shared.counters.count_lost();
-            log::broken_off_in_data(&error, verb, self.intake.bytes(), self.ip);
+            log::broken_off_in_data(&error, verb, self.intake.bytes(), &self.who);
             Outcome::Broken(error)
         })
     }
@@ -165,9 +160,10 @@ pub(super) async fn receive(
     shared: &Shared,
     wire: &mut Wire,
     transaction: Transaction,
+    who: Who,
     client: Client,
 ) -> Outcome {
-    let mut incoming = Incoming::data(shared, client.ip, &transaction.recipients);
+    let mut incoming = Incoming::data(shared, who, &transaction.recipients);
     match incoming.read_data(shared, wire).await {
         Ok(()) => complete(shared, wire, incoming, transaction, client).await,
         Err(outcome) => outcome,
@@ -195,13 +191,12 @@ pub(super) async fn discard(shared: &Shared, wire: &mut Wire, bytes: u64, reply:
         return Outcome::GivenUp(reply);
     }
     let mut left = bytes;
+    let mut patience = Patience::new(shared.command_timeout);
     while left > 0 {
-        if wire.input().is_empty() {
-            wire.set_deadline(shared.command_timeout);
-            let grace = super::DATA_GRACE;
-            if let Err(error) = wire.fill(Expect::Bulk { grace }).await {
-                return Outcome::Broken(error);
-            }
+        if wire.input().is_empty()
+            && let Err(error) = patience.fill(wire).await
+        {
+            return Outcome::Broken(error);
         }
         let consumed = cut(wire.input(), left).len();
         wire.consume(consumed);

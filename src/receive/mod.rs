@@ -13,10 +13,12 @@ mod door;
 mod intake;
 mod log;
 mod message;
+mod patience;
 mod recipients;
 mod server;
 mod shared;
 mod verify;
+mod who;
 
 pub use counters::{Counters, Reason};
 pub use recipients::RecipientsError;

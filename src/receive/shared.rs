@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     config::{BareNewline, Config, Limits},
+    dns::Dns,
     mail::{Address, Recipient},
     net::{Certificates, Gate, Rate, Rates},
     smtp::{ForwardPath, Mail, Offer, Reply, SessionLimits},
@@ -37,6 +38,8 @@ pub(super) struct Common {
     pub(super) gate: Arc<Gate>,
     pub(super) messages: Rates,
     pub(super) recipients: Rates,
+    /// For the names of clients; none where they are not wanted.
+    pub(super) dns: Option<Dns>,
     /// None where nobody is there to ask.
     verifier: Option<Arc<Verifier>>,
     parser: MessageParser,
@@ -57,6 +60,7 @@ impl Common {
             gate: Gate::new(limits.connections, limits.connections_per_ip),
             messages: Rates::new(messages),
             recipients: Rates::new(recipients),
+            dns: dns(config),
             verifier: callout.map(|callout| Verifier::new(callout, config.verify.clone())),
             parser: MessageParser::new().header_id(HeaderName::MessageId),
         }
@@ -70,6 +74,16 @@ impl Common {
         self.messages.set_rate(messages);
         self.recipients.set_rate(recipients);
     }
+}
+
+/// Without names a session is as good as with them.
+fn dns(config: &Config) -> Option<Dns> {
+    if !config.dns.client_names {
+        return None;
+    }
+    let dns = Dns::new(&config.dns);
+    dns.inspect_err(|error| tracing::warn!("clients have no names: {error}"))
+        .ok()
 }
 
 /// Of messages, and of recipients.

@@ -21,6 +21,7 @@ domainlist ours = {domains}
 acl_smtp_rcpt = there
 smtputf8_advertise_hosts = *
 tls_advertise_hosts = {tls}
+chunking_advertise_hosts = {chunking}
 dsn_advertise_hosts = *
 # No name service is asked.
 host_lookup =
@@ -106,6 +107,7 @@ def exim(arguments):
             user=user,
             group=gid,
             tls="*" if arguments.tls else "",
+            chunking="" if arguments.no_chunking else "*",
         )
     )
     process = subprocess.Popen(

@@ -154,6 +154,7 @@ virtual   unix  - n n -   - virtual
 lmtp      unix  - - n -   - lmtp
 anvil     unix  - - n -   1 anvil
 scache    unix  - - n -   1 scache
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 """
 
@@ -218,8 +219,12 @@ def postfix(arguments):
         settings["smtpd_client_restrictions"] = "check_client_access static:HOLD"
     if arguments.xclient:
         settings["smtpd_authorized_xclient_hosts"] = "127.0.0.1"
+    if arguments.no_chunking:
+        settings["smtpd_discard_ehlo_keywords"] = "chunking, silent-discard"
     if arguments.relay_to:
         settings["relayhost"] = arguments.relay_to
+        # STARTTLS where it is offered, with any certificate.
+        settings["smtp_tls_security_level"] = "may"
         settings["default_destination_concurrency_limit"] = "20"
         settings["initial_destination_concurrency"] = "20"
     if arguments.lmtp_to:
@@ -458,6 +463,8 @@ def main():
         if run is postfix:
             kind.add_argument("--hold", action="store_true")
             kind.add_argument("--xclient", action="store_true")
+        if run in (postfix, exim):
+            kind.add_argument("--no-chunking", action="store_true", help="offers no BDAT")
         if run in (postfix, exim, opensmtpd):
             kind.add_argument("--relay-to", metavar="[HOST]:PORT")
             kind.add_argument("--mailbox", action="append", metavar="ADDRESS")

@@ -5,7 +5,11 @@
 //! is the end of the connection. `#` begins a comment.
 
 use super::support::{Peer, Relay};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+};
 
 #[test]
 fn all() {
@@ -30,26 +34,31 @@ fn run(path: &Path, mut peer: Peer) {
     let text = fs::read_to_string(path).unwrap();
     for (number, line) in text.lines().enumerate() {
         let place = format!("{}:{}", path.display(), number + 1);
-        if let Some(sent) = line.strip_prefix("C: ") {
-            peer.send([unescape(sent), b"\r\n".to_vec()].concat());
-        } else if let Some(sent) = line.strip_prefix("C+ ") {
-            peer.send(unescape(sent));
-        } else if line == "S: closed" {
-            assert_eq!(peer.line(), None, "{place}");
-        } else if let Some(expected) = line.strip_prefix("S: ") {
-            let found = peer.line();
-            let found = found.unwrap_or_else(|| panic!("{place}: closed"));
-            match expected.strip_suffix("...") {
-                Some(start) => assert!(found.starts_with(start), "{place}: {found}"),
-                None => assert_eq!(found, expected, "{place}"),
-            }
-        } else {
-            assert!(line.is_empty() || line.starts_with('#'), "{place}: {line}");
-        }
+        step(&mut peer, line, &place);
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+/// Says a line, or expects one.
+pub fn step<S: Read + Write>(peer: &mut Peer<S>, line: &str, place: &str) {
+    if let Some(sent) = line.strip_prefix("C: ") {
+        peer.send([unescape(sent), b"\r\n".to_vec()].concat());
+    } else if let Some(sent) = line.strip_prefix("C+ ") {
+        peer.send(unescape(sent));
+    } else if line == "S: closed" {
+        assert_eq!(peer.line(), None, "{place}");
+    } else if let Some(expected) = line.strip_prefix("S: ") {
+        let found = peer.line();
+        let found = found.unwrap_or_else(|| panic!("{place}: closed"));
+        match expected.strip_suffix("...") {
+            Some(start) => assert!(found.starts_with(start), "{place}: {found}"),
+            None => assert_eq!(found, expected, "{place}"),
+        }
+    } else {
+        assert!(line.is_empty() || line.starts_with('#'), "{place}: {line}");
+    }
+}
+
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -180,6 +180,30 @@ fn dribbling_gains_no_time() {
     dribble.join().unwrap();
 }
 
+/// Nor does it in a message, or in a chunk that is thrown away.
+#[test]
+fn dribbling_a_message_gains_no_time() {
+    for begin in ["DATA\r\n", "BDAT 900 LAST\r\n", "RSET\r\nBDAT 900\r\n"] {
+        let relay = Relay::with(|config| {
+            config.limits.command_timeout = Duration::from_millis(500);
+        });
+        let mut peer = relay.greeted();
+        peer.begin();
+        peer.send(begin);
+        let mut writer = peer.second();
+        let dribble = std::thread::spawn(move || {
+            while std::io::Write::write_all(&mut writer, b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        while !peer.line().unwrap().starts_with("421 4.4.2 ") {}
+        peer.expect_closed();
+        drop(peer);
+        dribble.join().unwrap();
+        assert!(relay.arrived().is_empty());
+    }
+}
+
 #[test]
 fn silence_in_a_message_leaves_nothing() {
     let relay = Relay::with(|config| config.limits.command_timeout = Duration::from_millis(200));

@@ -3,13 +3,19 @@
 
 mod chunking;
 mod dialogs;
+#[path = "../support/dns.rs"]
+mod dns;
 mod lifecycle;
 mod limits;
 mod messages;
+mod names;
 mod proxy;
 mod rates;
 mod repeated;
+#[path = "../support/sequences.rs"]
+mod sequences;
 mod smuggling;
+mod states;
 mod support;
 mod tls;
 mod verify;

@@ -12,13 +12,13 @@ const PROXIED_IMPLICIT: usize = 3;
 const OTHERS_BALANCER: usize = 4;
 
 /// A connection that a balancer has opened.
-fn behind(relay: &Relay, header: impl AsRef<[u8]>) -> Peer {
+pub fn behind(relay: &Relay, header: impl AsRef<[u8]>) -> Peer {
     let mut peer = Peer::connect(relay.addresses[PROXIED]);
     peer.send(header);
     peer
 }
 
-fn line(client: &str) -> String {
+pub fn line(client: &str) -> String {
     format!("PROXY TCP4 {client} 192.0.2.1 4321 25\r\n")
 }
 
@@ -36,7 +36,7 @@ fn binary(client: &str) -> Vec<u8> {
     header
 }
 
-fn send(peer: &mut Peer) {
+pub fn send(peer: &mut Peer) {
     peer.expect("220 ");
     peer.ask("EHLO client.test\r\n", "250 ");
     peer.begin_data();

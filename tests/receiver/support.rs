@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const CONFIG: &str = r#"
 hostname = "mx.test"
+[dns]
+client_names = false
 [[listen]]
 address = "127.0.0.1:0"
 tls = "starttls"

@@ -1,7 +1,8 @@
 //! STARTTLS, implicit TLS, and what must not cross from one to the other.
 
 use super::{
-    smuggling::{SEQUENCES, attack, attack_in_chunks},
+    sequences::SEQUENCES,
+    smuggling::{attack, attack_in_chunks, cuts},
     support::{Peer, Relay},
 };
 use relay::mail::Protocol;
@@ -105,7 +106,7 @@ fn smuggling_under_tls() {
     peer.ask("EHLO client.test\r\n", "250 ");
     let mut sent = 0;
     for sequence in SEQUENCES {
-        for cut in 0..="innocent".len() + sequence.len() + 1 {
+        for cut in cuts(sequence) {
             attack(&mut peer, sequence, cut);
             attack_in_chunks(&mut peer, sequence, cut);
             sent += 2;

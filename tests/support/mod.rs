@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod peers;
 pub mod relay;
 pub mod scripted;
+pub mod sequences;
 pub mod strace;
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};

@@ -8,6 +8,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// Where `.ci/install peers` has put what it does not install as a package.
+pub fn cache() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+    cache.unwrap_or_else(home).join("relay/peers")
+}
+
 /// A running server.
 pub struct Peer {
     child: Child,
@@ -38,10 +45,7 @@ impl Peer {
 
     /// Postfix, which delivers these mailboxes into maildirs.
     pub fn postfix(directory: &Path, mailboxes: &[String]) -> Self {
-        let arguments: Vec<&str> = (mailboxes.iter())
-            .flat_map(|mailbox| ["--mailbox", mailbox])
-            .collect();
-        Self::start("postfix", directory, &arguments)
+        Self::delivering("postfix", directory, mailboxes, &[])
     }
 
     /// The same, and 127.0.0.1 may say on whose behalf it sends.
@@ -49,19 +53,17 @@ impl Peer {
         Self::start("postfix", directory, &["--xclient", "--mailbox", mailbox])
     }
 
-    /// Exim, which delivers these mailboxes into maildirs, and offers STARTTLS.
-    pub fn exim(directory: &Path, mailboxes: &[String]) -> Self {
-        let mut arguments = vec!["--tls"];
-        arguments.extend(mailboxes.iter().flat_map(|one| ["--mailbox", one]));
-        Self::start("exim", directory, &arguments)
-    }
-
-    /// OpenSMTPD, which delivers these mailboxes into maildirs.
-    pub fn opensmtpd(directory: &Path, mailboxes: &[String]) -> Self {
-        let arguments: Vec<&str> = (mailboxes.iter())
-            .flat_map(|mailbox| ["--mailbox", mailbox])
-            .collect();
-        Self::start("opensmtpd", directory, &arguments)
+    /// `postfix`, `exim` or `opensmtpd`, which delivers these mailboxes into maildirs, with
+    /// options of `peers.py`.
+    pub fn delivering(
+        kind: &str,
+        directory: &Path,
+        mailboxes: &[String],
+        options: &[&str],
+    ) -> Self {
+        let mailboxes = mailboxes.iter().flat_map(|one| ["--mailbox", one]);
+        let arguments: Vec<&str> = options.iter().copied().chain(mailboxes).collect();
+        Self::start(kind, directory, &arguments)
     }
 
     /// `postfix`, `exim` or `opensmtpd`, which passes all that it gets on to this port.

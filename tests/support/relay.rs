@@ -27,6 +27,8 @@ pub struct Settings {
     /// `smtp` or `lmtp`.
     pub protocol: &'static str,
     pub connections: usize,
+    /// Of the listener.
+    pub tls: &'static str,
     /// Of each domain.
     pub recipients: &'static str,
     pub spool: Option<PathBuf>,
@@ -47,6 +49,7 @@ impl Default for Settings {
             port: 9,
             protocol: "smtp",
             connections: 20,
+            tls: "starttls",
             recipients: "any",
             spool: None,
             min_free: "1 MiB".into(),
@@ -70,11 +73,12 @@ impl Settings {
         let spool = self.spool.clone().unwrap_or(directory.join("spool"));
         let mut text = format!(
             "hostname = \"hold.example.net\"\n\n\
-             [[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n\n\
+             [[listen]]\naddress = \"127.0.0.1:0\"\ntls = {:?}\n\n\
              [spool]\npath = {spool:?}\nmin_free = {:?}\n{}\n\n\
              [limits]\nconnections_per_ip = 1000\n{}\n\n\
              [release]\n{}\n\n\
              [control]\nsocket = {:?}\n",
+            self.tls,
             self.min_free,
             self.spool_more,
             self.limits,

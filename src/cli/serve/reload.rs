@@ -62,6 +62,7 @@ fn keep_fixed(old: &Config, mut new: Config) -> Config {
     new.control.clone_from(&old.control);
     keep("hostname", &old.hostname, &mut new.hostname);
     keep("[[listen]]", &old.listen, &mut new.listen);
+    keep("[dns]", &old.dns, &mut new.dns);
     keep("[spool]", &old.spool, &mut new.spool);
     keep("[verify]", &old.verify, &mut new.verify);
     keep("[web]", &old.web, &mut new.web);
