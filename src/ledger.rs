@@ -5,10 +5,12 @@
 //! It is written whole and renamed, so that a reader meets the old or the new one, and
 //! synced when an account's state has changed: a gate opens on it.
 
+pub mod checked;
 pub mod cutover;
 pub mod gate;
 pub mod verified;
 
+pub use checked::{Checked, Finding, Verdict};
 pub use cutover::Cutover;
 pub use verified::Verified;
 

@@ -13,6 +13,8 @@
 )]
 
 #[cfg(feature = "engine")]
+pub mod check;
+#[cfg(feature = "engine")]
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -109,7 +109,11 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
     Some(pin)
 }
 
-fn authorities(pem: &[u8]) -> Result<RootCertStore, TrustError> {
+/// The authorities in a PEM file.
+///
+/// # Errors
+/// [`TrustError::Unusable`].
+pub fn authorities(pem: &[u8]) -> Result<RootCertStore, TrustError> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate =

@@ -2,6 +2,7 @@
 
 use super::client::ClientError;
 use crate::{
+    check::CheckError,
     config::ConfigError,
     control::{ApiError, ErrorKind, FilterError, SocketError},
     cutover::journal::JournalError,
@@ -98,6 +99,8 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Code> {
             LoginError::Trust(TrustError::Unreadable { source, .. }) => of_io(source),
             LoginError::Trust(TrustError::Unusable { .. }) => Code::Config,
         })
+    } else if cause.is::<CheckError>() {
+        Some(Code::Config)
     } else if cause.is::<ConfigError>() {
         Some(Code::Config)
     } else if cause.is::<FilterError>() {

@@ -2,6 +2,7 @@
 //! was asked for, and to standard error everything else: questions, progress, failures.
 
 mod bounce;
+mod check;
 mod client;
 mod config;
 mod cutover;
@@ -103,6 +104,8 @@ enum Command {
     Report(report::Arguments),
     /// The whole move, guided, from the check to the report; goes on after an interruption.
     Cutover(cutover::Arguments),
+    /// Look for what would go wrong in the move: DNS, both servers, the spool. Changes nothing.
+    Check(check::Arguments),
     /// Recount everything and check every digest; read-only unless --repair.
     Fsck(fsck::Arguments),
     /// Check or print the configuration.
@@ -173,6 +176,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Verify(arguments) => verify::run(context, arguments).await,
             Command::Report(arguments) => report::run(context, arguments).await,
             Command::Cutover(arguments) => cutover::run(context, arguments).await,
+            Command::Check(arguments) => check::run(context, arguments).await,
             Command::Fsck(arguments) => fsck::run(context, arguments).await,
             Command::Config(command) => config::run(context, command),
         }

@@ -8,6 +8,7 @@
 //! which is as safe as `kill -9`: the spool recovers.
 
 mod callout;
+mod checks;
 mod descriptors;
 mod parts;
 mod purge;

@@ -1,5 +1,6 @@
 //! `relay status`
 
+mod checks;
 mod mover;
 
 use super::{
@@ -59,13 +60,28 @@ fn text(screen: &Screen, status: &StatusView) -> String {
     let domains: Vec<String> = status
         .domains
         .iter()
-        .map(|domain| block(screen, domain, status.now_ms).join("\n"))
+        .map(|domain| {
+            let mut lines = block(screen, domain, status.now_ms);
+            let name = Some(&*domain.name);
+            lines.extend(checks::lines(
+                screen,
+                status.checked.as_ref(),
+                name,
+                status.now_ms,
+            ));
+            lines.join("\n")
+        })
         .collect();
-    let domains = if domains.is_empty() {
+    let mut domains = if domains.is_empty() {
         "no domain is configured".into()
     } else {
         domains.join("\n\n")
     };
+    let own = checks::lines(screen, status.checked.as_ref(), None, status.now_ms);
+    if !own.is_empty() {
+        let name = screen.tone(Tone::Strong, "relay itself");
+        domains += &format!("\n\n{name}\n{}", own.join("\n"));
+    }
     match &status.refusing {
         None => domains,
         Some(reason) => {

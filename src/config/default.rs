@@ -1,8 +1,8 @@
 //! Every default and every bound, in one place.
 
 use super::{
-    BareNewline, Control, DestinationProtocol, DestinationTls, DestinationXclient, DnsConfig,
-    InDoubtPolicy, Limits, Listen, ListenTls, Log, Release, ReleaseGate, ReleaseOrder,
+    BareNewline, Check, Control, DestinationProtocol, DestinationTls, DestinationXclient,
+    DnsConfig, InDoubtPolicy, Limits, Listen, ListenTls, Log, Release, ReleaseGate, ReleaseOrder,
     SpoolConfig, Verify, host,
 };
 use std::{
@@ -33,6 +33,17 @@ impl Default for DnsConfig {
             servers: Vec::new(),
             client_names: true,
             zones: Vec::new(),
+        }
+    }
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            every: 10 * MINUTE,
+            port: 25,
+            https_proxy: None,
+            ca: None,
         }
     }
 }
@@ -161,6 +172,7 @@ impl<T> Bounds<T> {
 }
 
 pub(super) const MESSAGE_SIZE: Bounds<u64> = Bounds::new(1, 4 << 30);
+pub(super) const CHECK_EVERY: Bounds<Duration> = Bounds::new(Duration::ZERO, DAY);
 pub(super) const MIN_FREE: Bounds<u64> = Bounds::new(0, 1 << 50);
 pub(super) const CONNECTIONS: Bounds<usize> = Bounds::new(1, 100_000);
 pub(super) const RECIPIENTS: Bounds<usize> = Bounds {

@@ -2,13 +2,14 @@
 
 pub(super) const ROOT: &[&str] = &[
     "hostname", "listen", "tls", "spool", "limits", "verify", "domain", "release", "bounce",
-    "hooks", "control", "web", "log", "mover", "dns",
+    "hooks", "control", "web", "log", "mover", "dns", "check",
 ];
 pub(super) const LISTEN: &[&str] = &["address", "tls", "proxy_protocol", "balancers"];
 pub(super) const TLS: &[&str] = &["certificate", "private_key", "name"];
 pub(super) const TLS_NAME: &[&str] = &["certificate", "private_key"];
 pub(super) const DNS: &[&str] = &["servers", "client_names", "zone"];
 pub(super) const DNS_ZONE: &[&str] = &["name", "servers"];
+pub(super) const CHECK: &[&str] = &["every", "port", "https_proxy", "ca"];
 pub(super) const SPOOL: &[&str] = &["path", "retain_delivered", "retain_records", "min_free"];
 pub(super) const LIMITS: &[&str] = &[
     "message_size",
@@ -88,6 +89,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("tls.name.", TLS_NAME),
     ("dns.", DNS),
     ("dns.zone.", DNS_ZONE),
+    ("check.", CHECK),
     ("spool.", SPOOL),
     ("limits.", LIMITS),
     ("verify.", VERIFY),

@@ -5,6 +5,7 @@
 //! paths are relative to the directory of the configuration file, whoever starts the
 //! program and from where. All problems of a file are reported at once.
 
+mod check;
 mod default;
 mod destination;
 mod dns;
@@ -60,6 +61,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Who is asked about names.
     pub dns: DnsConfig,
+    /// What `relay check` needs to know.
+    pub check: Check,
     /// The durable queue.
     pub spool: SpoolConfig,
     /// Bounds on what a client may ask for.
@@ -211,6 +214,21 @@ pub struct DnsZone {
     pub name: String,
     /// Its authoritative servers.
     pub servers: Vec<SocketAddr>,
+}
+
+/// `[check]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// How often the daemon looks by itself while a domain is held; zero: never. Default
+    /// 10 min.
+    pub every: Duration,
+    /// The port at which this host reaches its own listener under the relay's name.
+    /// Default 25.
+    pub port: u16,
+    /// `HOST:PORT` of the proxy to the web; none: directly.
+    pub https_proxy: Option<String>,
+    /// Authorities in PEM to believe in the place of the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// `[spool]`

@@ -2,7 +2,7 @@
 
 use super::{
     Bounce, Config, Control, Limits, Log, ProblemKind, Release, SpoolConfig, Tls, TlsFiles, Verify,
-    Web, default, destination, dns, domain,
+    Web, check, default, destination, dns, domain,
     entry::{quoted, shown},
     hooks, host, keys, listen, mover, paths,
     problems::Problems,
@@ -32,6 +32,7 @@ pub(super) fn config(text: &str, file: &Path, problems: &Problems) -> Option<Con
         listen: listen::listeners(&root),
         tls: tls(&root, &base),
         dns: dns::dns(&root),
+        check: check::check(&root, &base),
         spool: spool(&root, &base),
         limits: limits(&root),
         verify: verify(&root),

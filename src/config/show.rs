@@ -1,8 +1,8 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, Hooks, ImapServer,
-    Listen, Mover, Recipients, Tls, TlsFiles, Verify,
+    Check, Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, Hooks,
+    ImapServer, Listen, Mover, Recipients, Tls, TlsFiles, Verify,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -22,6 +22,7 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
         write_tls(tls, out)?;
     }
     write_dns(&config.dns, out)?;
+    write_check(&config.check, out)?;
     write_spool(config, out)?;
     write_limits(config, out)?;
     write_verify(&config.verify, out)?;
@@ -118,6 +119,16 @@ fn write_dns(dns: &DnsConfig, out: &mut String) -> fmt::Result {
 fn addresses(servers: &[SocketAddr]) -> String {
     let quoted: Vec<_> = servers.iter().map(|one| format!("\"{one}\"")).collect();
     format!("[{}]", quoted.join(", "))
+}
+
+fn write_check(check: &Check, out: &mut String) -> fmt::Result {
+    let proxy = check.https_proxy.as_deref().unwrap_or("");
+    let ca = check.ca.as_deref().map_or_else(|| quoted(""), path);
+    writeln!(out, "\n[check]")?;
+    writeln!(out, "every = \"{}\"", format_duration(check.every))?;
+    writeln!(out, "port = {}", check.port)?;
+    writeln!(out, "https_proxy = {}", quoted(proxy))?;
+    writeln!(out, "ca = {ca}")
 }
 
 fn write_spool(config: &Config, out: &mut String) -> fmt::Result {

@@ -18,6 +18,7 @@ use super::{
     },
 };
 use crate::{
+    ledger::Checked,
     mail::{QueueId, REPORTS_DOMAIN},
     spool::{Cause, DomainCommand, DomainStatus, SpoolError, StoredMessage},
 };
@@ -38,6 +39,7 @@ pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/mover", get(mover))
+        .route("/v1/checks", get(checks))
         .route("/v1/domains/{name}", get(domain))
         .route("/v1/domains/{name}/events", get(domain_events))
         .route("/v1/domains/{name}/hold", post(hold))
@@ -76,12 +78,17 @@ pub(super) async fn status_view(api: &Api) -> Result<StatusView, SpoolError> {
         now_ms: now_ms(),
         refusing: api.spool.admit(0).err().map(|error| error.to_string()),
         cutover: seen.known.cutover.as_deref().cloned(),
+        checked: seen.known.checked.as_deref().map(Checked::unwell),
         domains,
     })
 }
 
 async fn mover(State(api): State<Api>) -> Json<Option<MovedView>> {
     Json(api.moved())
+}
+
+async fn checks(State(api): State<Api>) -> Json<Option<Checked>> {
+    Json(api.facts.now().checked.as_deref().cloned())
 }
 
 async fn domain(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {

@@ -4,7 +4,7 @@
 use super::view::MovedView;
 use crate::{
     config::Stamp,
-    ledger::{Cutover, Moved, Verified},
+    ledger::{Checked, Cutover, Moved, Verified},
 };
 use rustix::process::{Pid, test_kill_process};
 use std::{
@@ -20,6 +20,7 @@ pub struct Facts {
     moved: Cached<Moved>,
     cutover: Cached<Cutover>,
     verified: Cached<Verified>,
+    checked: Cached<Checked>,
 }
 
 /// What was known at one moment.
@@ -31,6 +32,8 @@ pub struct Known {
     pub cutover: Option<Arc<Cutover>>,
     /// What the last verification found; nothing where there was none.
     pub verified: Option<Arc<Verified>>,
+    /// What the checks have found; nothing where none was made.
+    pub checked: Option<Arc<Checked>>,
 }
 
 /// What stood in a file when it last changed. What cannot be read counts as absent, and is
@@ -70,6 +73,9 @@ impl Facts {
             verified: self
                 .verified
                 .get(&Verified::path(spool), || Verified::read(spool)),
+            checked: self
+                .checked
+                .get(&Checked::path(spool), || Checked::read(spool)),
         }
     }
 }

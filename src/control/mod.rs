@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `GET /v1/status` | [`StatusView`](view::StatusView): every domain |
 //! | `GET /v1/mover` | [`MovedView`](view::MovedView): every account of the mover; `null` where none has run |
+//! | `GET /v1/checks` | [`Checked`](crate::ledger::Checked): the last result of each check; `null` where none was made |
 //! | `GET /v1/domains/{name}` | [`DomainView`](view::DomainView) |
 //! | `GET /v1/domains/{name}/events` | JSON lines of [`DomainEventView`](view::DomainEventView), oldest first |
 //! | `POST /v1/domains/{name}/hold` | back to `hold`; [`DomainView`](view::DomainView) afterwards |

@@ -12,6 +12,9 @@ pub mod admission {}
 #[doc = include_str!("bounce.md")]
 pub mod bounce {}
 
+#[doc = include_str!("check.md")]
+pub mod check {}
+
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 

@@ -25,7 +25,34 @@ pub struct Preview {
     /// Folders that would not be copied: name and reason.
     pub left: Vec<NotCopied>,
     /// What a person has to see to before.
-    pub in_the_way: Vec<String>,
+    pub in_the_way: Vec<Obstacle>,
+}
+
+/// Something in the way of copying.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The target has no room for it all.
+    #[error("the target's quota: {used} of {limit} {resource} are used")]
+    Quota {
+        /// `STORAGE` or `MESSAGE` (RFC 9208).
+        resource: String,
+        /// So much is there already.
+        used: u64,
+        /// And so much may be.
+        limit: u64,
+    },
+    /// Anything else, in words.
+    #[error("{why}")]
+    Other {
+        /// The words.
+        why: String,
+    },
+}
+
+impl From<String> for Obstacle {
+    fn from(why: String) -> Self {
+        Self::Other { why }
+    }
 }
 
 impl Preview {
@@ -47,11 +74,11 @@ impl Mover {
             Ok((mut source, mut target)) => {
                 let looked = self.look(&mut source, &mut target, &mut preview).await;
                 if let Err(failure) = looked {
-                    preview.in_the_way.push(failure.to_string());
+                    preview.in_the_way.push(failure.to_string().into());
                 }
                 let _ = tokio::join!(source.logout(), target.logout());
             }
-            Err(stop) => preview.in_the_way.push(stop.why().to_string()),
+            Err(stop) => preview.in_the_way.push(stop.why().to_string().into()),
         }
         preview
     }
@@ -73,20 +100,21 @@ impl Mover {
         for pair in pairs.iter().filter(|pair| pair.standing().is_none()) {
             let folder = pair.source_shown();
             let why = "the source does not tell how it stands (STATUS)";
-            preview.in_the_way.push(format!("{folder}: {why}"));
+            preview.in_the_way.push(format!("{folder}: {why}").into());
         }
         match target.quota(&Name::from_raw(b"INBOX")).await {
             Ok(quotas) => {
                 let bytes = preview.bytes.unwrap_or_default();
                 for quota in quotas.iter().filter(|quota| is_full(quota, bytes)) {
-                    preview.in_the_way.push(format!(
-                        "the target's quota: {} of {} {} are used",
-                        quota.usage, quota.limit, quota.resource
-                    ));
+                    preview.in_the_way.push(Obstacle::Quota {
+                        resource: quota.resource.clone(),
+                        used: quota.usage,
+                        limit: quota.limit,
+                    });
                 }
             }
             Err(error @ (Error::No { .. } | Error::Bad { .. })) => {
-                preview.in_the_way.push(format!("target: {error}"));
+                preview.in_the_way.push(format!("target: {error}").into());
             }
             Err(error) => return Err(super::target::failure(&error)),
         }

@@ -31,11 +31,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// The configured destination, or the one given by `to` (`HOST:PORT` or `HOST`).
-    /// Nothing when neither is there or `to` makes no sense.
+    /// A configured destination.
     #[must_use]
-    pub fn new(configured: Option<&Destination>, to: Option<&str>) -> Option<Self> {
-        let base = configured.map(|destination| Self {
+    pub fn of(destination: &Destination) -> Self {
+        Self {
             host: destination.host.clone(),
             port: destination.port,
             protocol: destination.protocol,
@@ -46,7 +45,14 @@ impl Target {
             pin: destination.pin.clone(),
             source: destination.source,
             login: destination.login.clone(),
-        });
+        }
+    }
+
+    /// The configured destination, or the one given by `to` (`HOST:PORT` or `HOST`).
+    /// Nothing when neither is there or `to` makes no sense.
+    #[must_use]
+    pub fn new(configured: Option<&Destination>, to: Option<&str>) -> Option<Self> {
+        let base = configured.map(Self::of);
         let Some(to) = to else {
             return base;
         };

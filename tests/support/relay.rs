@@ -39,6 +39,8 @@ pub struct Settings {
     pub limits: &'static str,
     /// More lines of `[release]`.
     pub release: &'static str,
+    /// The lines of `[check]`: no looks in the background, unless a test is about them.
+    pub check: String,
 }
 
 impl Default for Settings {
@@ -56,6 +58,7 @@ impl Default for Settings {
             spool_more: "",
             limits: "",
             release: "retry_min = \"200ms\"\nretry_max = \"1s\"\nin_doubt_after = \"500ms\"",
+            check: "every = \"0s\"".into(),
         }
     }
 }
@@ -76,13 +79,14 @@ impl Settings {
              [[listen]]\naddress = \"127.0.0.1:0\"\ntls = {:?}\n\n\
              [spool]\npath = {spool:?}\nmin_free = {:?}\n{}\n\n\
              [limits]\nconnections_per_ip = 1000\n{}\n\n\
-             [release]\n{}\n\n\
+             [release]\n{}\n\n[check]\n{}\n\n\
              [control]\nsocket = {:?}\n",
             self.tls,
             self.min_free,
             self.spool_more,
             self.limits,
             self.release,
+            self.check,
             directory.join("control.sock")
         );
         for domain in &self.domains {

@@ -67,7 +67,7 @@ struct PreviewView<'a> {
     bytes: Option<u64>,
     renamed: Vec<RenamedView<'a>>,
     left_out: Vec<FolderView<'a>>,
-    in_the_way: &'a [String],
+    in_the_way: Vec<String>,
 }
 
 fn folders(list: &[(String, String)]) -> Vec<FolderView<'_>> {
@@ -202,7 +202,9 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
             bytes: preview.bytes,
             renamed: renamed(&preview.renamed),
             left_out: folders(&preview.left),
-            in_the_way: &preview.in_the_way,
+            in_the_way: (preview.in_the_way.iter())
+                .map(ToString::to_string)
+                .collect(),
         });
     }
     let name = human::printable(&preview.name);

@@ -1,6 +1,6 @@
 //! The parts of the daemon, each a task with a way to stop it.
 
-use super::{callout::Destinations, purge};
+use super::{callout::Destinations, checks, purge};
 use crate::{
     config::{Config, ListenTls},
     control::{self, Api, view::ReleaseView},
@@ -11,6 +11,7 @@ use crate::{
     spool::Spool,
     web::{self, metrics::Sources},
 };
+use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -26,6 +27,9 @@ pub struct Parts {
     hooks: Option<Part>,
     gates: Part,
     purge: JoinHandle<()>,
+    /// What the checks go by.
+    checked: Arc<ArcSwap<Config>>,
+    checks: JoinHandle<()>,
 }
 
 struct Part {
@@ -79,6 +83,7 @@ impl Parts {
         });
         let mut addresses: Vec<_> = receiver.addresses().into_iter().zip(protocols).collect();
         addresses.extend(web.iter().map(|web| (web.address(), "http")));
+        let checked = Arc::new(ArcSwap::new(config.clone()));
         Ok(Self {
             reloader: receiver.reloader(),
             release: releaser.clone(),
@@ -92,6 +97,8 @@ impl Parts {
             gates: Part::start("gates", |stop| opener.run(stopped(stop))),
             hooks: hooks.map(|hooks| Part::start("hooks", |stop| hooks.run(stopped(stop)))),
             purge: tokio::spawn(purge::run(spool.clone())),
+            checks: tokio::spawn(checks::run(checked.clone(), spool.clone())),
+            checked,
         })
     }
 
@@ -102,6 +109,7 @@ impl Parts {
     pub fn reload(&self, config: &Arc<Config>) -> Result<(), receive::BindError> {
         self.reloader.reload(config)?;
         self.release.reload(config.clone());
+        self.checked.store(config.clone());
         Ok(())
     }
 
@@ -144,6 +152,7 @@ impl Parts {
             hooks.stop().await;
         }
         self.purge.abort();
+        self.checks.abort();
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{MoverView, RailView};
 use crate::{
     control::next,
-    ledger::Cutover,
+    ledger::{Checked, Cutover},
     spool::{Canary, DomainStatus, Gate, Phase, State, Tally},
 };
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,10 @@ pub struct StatusView {
     /// The guided cutover, its steps with their times; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutover: Option<Cutover>,
+    /// What the last checks found, those that went well left out; absent when none was
+    /// made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
     /// The configured domains, by name.
     pub domains: Vec<DomainView>,
 }

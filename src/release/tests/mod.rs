@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     config::{
-        Config, Control, Destination, DestinationProtocol, DestinationTls, DestinationXclient,
-        DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release, ReleaseGate,
-        ReleaseOrder, SpoolConfig, Verify,
+        Check, Config, Control, Destination, DestinationProtocol, DestinationTls,
+        DestinationXclient, DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release,
+        ReleaseGate, ReleaseOrder, SpoolConfig, Verify,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -49,6 +49,7 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
         listen: Vec::new(),
         tls: None,
         dns: DnsConfig::default(),
+        check: Check::default(),
         spool: SpoolConfig {
             path: directory.join("spool"),
             retain_delivered: Duration::from_secs(600),
