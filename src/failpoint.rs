@@ -56,12 +56,22 @@ failpoints! {
     CommitPublished = "commit.published",
     /// Some of those who wait for it are answered.
     CommitAnswered = "commit.answered",
+    /// A message was chosen for its mailboxes; nothing of it has left.
+    ReleaseBegun = "release.begun",
     /// The attempt is on disk; the message's end has not left.
     ReleaseAttempted = "release.attempted",
     /// The message's end has left; its reply has not come.
     ReleaseSent = "release.sent",
     /// The reply has come; it is not on disk.
     ReleaseReplied = "release.replied",
+    /// The result is on disk; the next message of the mailbox has not left.
+    ReleaseRecorded = "release.recorded",
+    /// The destination was asked for a delivery in doubt; its answer is not on disk.
+    WitnessAnswered = "witness.answered",
+    /// A part of a rewind is on disk.
+    ReleaseRewound = "release.rewound",
+    /// The messages of a canary were sent; that they were is not on disk.
+    ReleaseCanarySent = "release.canary_sent",
     /// The removal of bodies is on disk, their files are there.
     PurgeCommitted = "purge.committed",
     /// The first of these files is gone.

@@ -40,3 +40,5 @@ pub mod trust;
 #[cfg(feature = "engine")]
 pub mod verify;
 pub mod web;
+#[cfg(feature = "engine")]
+pub mod witness;

@@ -119,7 +119,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "control",
-        may_use: &["ledger", "mail", "config", "spool"],
+        may_use: &["failpoint", "ledger", "mail", "config", "spool"],
         never: &[ROCKSDB],
     },
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
@@ -162,6 +162,12 @@ const TABLE: &[Row] = &[
         ],
         never: &[ROCKSDB],
     },
+    // It answers what a release asks, by what a verification knows a message by.
+    Row {
+        module: "witness",
+        may_use: &["mail", "config", "imap", "release", "mover", "verify"],
+        never: &[ROCKSDB],
+    },
     // The same calls for a browser, and the figures of all parts.
     Row {
         module: "web",
@@ -194,6 +200,7 @@ const TABLE: &[Row] = &[
             "hooks",
             "gates",
             "check",
+            "witness",
         ],
         never: &[ROCKSDB],
     },

@@ -206,3 +206,44 @@ fn without_a_way_out_nothing_changes() {
     assert_eq!((relay.count("held"), relay.count("bounced")), (1, 0));
     assert_eq!(relay.events(&id).len(), 0);
 }
+
+#[test]
+fn a_delay_is_told_once_and_only_to_who_asked() {
+    let directory = temp();
+    let (new_server, smarthost) = (Scripted::healthy(), Scripted::healthy());
+    let mut relay = Relay::configured(directory.path(), &Settings::to(new_server.port));
+    relay.configure(&format!(
+        "\n[bounce]\nvia = {{ host = \"127.0.0.1\", port = {} }}\ndelay_warning = \"1s\"\n",
+        smarthost.port
+    ));
+    relay.run();
+    let to = [
+        "<bob@corp.example> NOTIFY=DELAY,FAILURE",
+        "<eve@corp.example>",
+    ];
+    send(&relay, "<nobody@example.org>", &["<bob@corp.example>"]);
+    for (count, sender) in [(1, "alice@example.org"), (2, "joe@example.org")] {
+        send(&relay, &format!("<{sender}> RET=FULL"), &to);
+        smarthost.await_arrivals("a warning", |arrivals| arrivals.len() >= count);
+        let arrivals = smarthost.arrivals();
+        // Whoever was told before the restart is not told again.
+        assert_eq!(arrivals.len(), count);
+        let warning = &arrivals[count - 1];
+        assert_eq!(warning.recipients, [sender]);
+        let report = read(&warning.message);
+        let blocks = report["blocks"].as_array().unwrap();
+        assert_eq!(blocks.len(), 2, "{report}");
+        assert_eq!(blocks[1]["Action"], "delayed");
+        assert_eq!(blocks[1]["Status"], "4.0.0");
+        assert_eq!(blocks[1]["Final-Recipient"], "rfc822; bob@corp.example");
+        assert_eq!(report["returned_type"], "text/rfc822-headers");
+        assert_eq!(report["defects"], json!([]));
+        relay.stop();
+        relay.run();
+    }
+    relay.assert_clean();
+    // It is still delivered.
+    relay.ok(&["release", DOMAIN, "--yes"]);
+    assert_eq!(new_server.stored().len(), 5 - 2);
+    assert_eq!(relay.count("delivered"), 5);
+}

@@ -16,21 +16,18 @@ use std::{
 };
 use support::{
     Random,
+    arrivals::{Expected, Repeats, deliveries, in_order, tag},
     client::Client,
     peers::Peer,
     poll,
     relay::{DOMAIN, Relay, Settings, text},
-    scripted::{Act, Arrival, Ask, Scripted},
+    scripted::{Act, Ask, Scripted},
     temp,
 };
 
 const SENDERS: u64 = 16;
 const MESSAGES_EACH: u64 = 100;
 const MAILBOXES: u64 = 200;
-
-/// What was sent: for each mailbox the messages' tags, in the order of the queue ids that
-/// the 250s named.
-type Expected = BTreeMap<String, Vec<String>>;
 
 #[test]
 fn a_healthy_server_gets_each_mailbox_in_order() {
@@ -193,42 +190,6 @@ fn send(port: u16, sender: u64, accepted: &Mutex<BTreeMap<String, (String, Vec<S
 
 fn mailbox(number: u64) -> String {
     format!("user{number:03}@{DOMAIN}")
-}
-
-/// Deliveries that arrived more than once: mailbox and tag.
-type Repeats = BTreeSet<(String, String)>;
-
-/// Asserts that each mailbox got exactly what was sent to it, in order, and returns what
-/// it got again. A repeat must follow before anything later for the same mailbox does.
-fn in_order(arrivals: &[Arrival], expected: &Expected) -> Repeats {
-    let mut got = Expected::new();
-    let mut repeats = Repeats::new();
-    for (mailbox, tag) in arrivals.iter().flat_map(deliveries) {
-        let tags = got.entry(mailbox.clone()).or_default();
-        if tags.last() == Some(&tag) {
-            repeats.insert((mailbox, tag));
-        } else {
-            tags.push(tag);
-        }
-    }
-    for (mailbox, tags) in expected {
-        assert_eq!(got.get(mailbox), Some(tags), "{mailbox}");
-    }
-    assert_eq!(got.len(), expected.len());
-    repeats
-}
-
-fn deliveries(arrival: &Arrival) -> Vec<(String, String)> {
-    let tag = tag(&arrival.message);
-    (arrival.recipients.iter())
-        .map(|mailbox| (mailbox.clone(), tag.clone()))
-        .collect()
-}
-
-fn tag(message: &[u8]) -> String {
-    let message = text(message);
-    let (_, rest) = message.split_once("X-Tag: ").unwrap();
-    rest.split("\r\n").next().unwrap().to_owned()
 }
 
 /// Each mailbox's tags in the order in which smtp-sink wrote them to its file.

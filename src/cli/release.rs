@@ -1,6 +1,8 @@
 //! `relay release`: starts it, and shows it until the backlog is empty. Leaving it does
 //! not stop the release; `relay hold` does.
 
+mod again;
+mod canary;
 mod course;
 mod problem;
 mod progress;
@@ -21,6 +23,7 @@ use crate::{
     },
     spool::{Gate, Phase},
 };
+use canary::Answer;
 use clap::Args;
 use course::{Course, End};
 use progress::Progress;
@@ -38,13 +41,22 @@ pub struct Arguments {
     /// Another destination than the configured one.
     #[arg(long, value_name = "HOST:PORT")]
     to: Option<String>,
+    /// Send so many messages first, show the replies, and ask whether to go on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    canary: Option<u32>,
+    /// Look for what was delivered since then, and send again what is not there.
+    #[arg(long, requires = "since", conflicts_with = "canary")]
+    again: bool,
+    /// For --again: 2026-11-27T03:00:00Z, or 2h for two hours ago.
+    #[arg(long, value_name = "TIME", requires = "again", value_parser = again::time)]
+    since: Option<u64>,
     /// With the backlog empty go back to hold, in the place of forward.
     #[arg(long)]
     then_hold: bool,
     /// Wait until the mailboxes are copied (`relay move`); release.gate says for which.
     #[arg(long)]
     after_sync: bool,
-    /// Do not ask.
+    /// Do not ask. Behind a canary: go on by itself if all of it was taken.
     #[arg(long)]
     yes: bool,
     /// Start it and return.
@@ -69,7 +81,7 @@ impl Arguments {
 /// With `--json`: what happens to a domain, a line each time.
 #[derive(Serialize)]
 struct News<'a> {
-    /// `released`, `progress`, `drained`, `held` or `paused`.
+    /// `released`, `progress`, `drained`, `held`, `canary_sent` or `paused`.
     event: &'static str,
     #[serde(flatten)]
     domain: &'a DomainView,
@@ -82,6 +94,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     let screen = &context.screen;
     let domains = arguments.domains.find(&client).await?;
     confirm(screen, &arguments, &domains)?;
+    if let Some(since_ms) = arguments.since {
+        again::rewind(screen, &client, &domains, since_ms, arguments.yes).await?;
+    }
+    let domains = arguments.domains.find(&client).await?;
     let status: StatusView = client.get("/v1/status").await?;
     let body = ReleaseOrder {
         to: arguments.to,
@@ -90,7 +106,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
         } else {
             Phase::Forward
         }),
-        canary: None,
+        canary: arguments.canary,
         gate: arguments.after_sync.then(|| gate(context)),
     };
     let mut courses = Vec::with_capacity(domains.len());
@@ -102,7 +118,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     if arguments.detach {
         return Ok(());
     }
-    follow(screen, &client, &mut courses).await?;
+    follow(screen, &client, &mut courses, arguments.yes).await?;
     let stopped: Vec<&str> = courses
         .iter()
         .filter(|course| course.end != Some(End::Drained))
@@ -167,7 +183,12 @@ fn start(screen: &Screen, domain: &DomainView, detach: bool) -> anyhow::Result<(
 }
 
 /// Looks until each domain's release has come to an end.
-async fn follow(screen: &Screen, client: &Client, courses: &mut [Course]) -> anyhow::Result<()> {
+async fn follow(
+    screen: &Screen,
+    client: &Client,
+    courses: &mut [Course],
+    yes: bool,
+) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     loop {
         let status: StatusView = client.get("/v1/status").await?;
@@ -175,6 +196,14 @@ async fn follow(screen: &Screen, client: &Client, courses: &mut [Course]) -> any
             let view = status.domains.iter().find(|d| d.name == course.now.name);
             if let Some(view) = view {
                 course.look(client, view.clone()).await?;
+            }
+            if course.end == Some(End::Canary) {
+                progress.clear();
+                if canary::ask(screen, client, &course.now, yes).await? == Answer::Yes {
+                    let nothing = serde_json::json!({});
+                    order(client, &course.now.name, "resume", &nothing).await?;
+                    course.end = None;
+                }
             }
             if let Some(end) = &course.end {
                 progress.clear();

@@ -9,6 +9,7 @@
 
 mod callout;
 mod checks;
+mod delays;
 mod descriptors;
 mod parts;
 mod purge;

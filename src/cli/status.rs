@@ -82,6 +82,14 @@ fn text(screen: &Screen, status: &StatusView) -> String {
         let name = screen.tone(Tone::Strong, "relay itself");
         domains += &format!("\n\n{name}\n{}", own.join("\n"));
     }
+    let domains = match status.given_up {
+        0 => domains,
+        given_up => {
+            let what = human::counted(given_up, "delivered message", "delivered messages");
+            let short = format!("disk nearly full: the bytes of {what} were given up early");
+            format!("{}\n\n{domains}", screen.tone(Tone::Warning, &short))
+        }
+    };
     match &status.refusing {
         None => domains,
         Some(reason) => {

@@ -99,6 +99,8 @@ impl Default for Release {
             in_doubt: InDoubtPolicy::Resend,
             in_doubt_after: 5 * MINUTE,
             stop_after_refusals: 10,
+            stop_after_doubts: 5,
+            stop_after_wrong: 3,
         }
     }
 }
@@ -195,6 +197,8 @@ pub(super) const RETAIN: Bounds<Duration> =
 pub(super) const RETRY: Bounds<Duration> =
     Bounds::new(Duration::from_millis(1), Duration::from_secs(86_400));
 pub(super) const IN_DOUBT_AFTER: Bounds<Duration> =
+    Bounds::new(Duration::ZERO, Duration::from_secs(30 * 86_400));
+pub(super) const DELAY_WARNING: Bounds<Duration> =
     Bounds::new(Duration::ZERO, Duration::from_secs(30 * 86_400));
 pub(super) const REFUSALS: Bounds<usize> = Bounds::new(1, 1_000_000);
 pub(super) const TO_DESTINATION: Bounds<usize> = Bounds::new(1, 1000);

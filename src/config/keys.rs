@@ -55,8 +55,10 @@ pub(super) const RELEASE: &[&str] = &[
     "in_doubt",
     "in_doubt_after",
     "stop_after_refusals",
+    "stop_after_doubts",
+    "stop_after_wrong",
 ];
-pub(super) const BOUNCE: &[&str] = &["via"];
+pub(super) const BOUNCE: &[&str] = &["via", "delay_warning"];
 pub(super) const CONTROL: &[&str] = &["socket"];
 pub(super) const WEB: &[&str] = &["address", "token_file", "read_token_file"];
 pub(super) const LOG: &[&str] = &["syslog_name"];

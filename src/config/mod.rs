@@ -415,6 +415,11 @@ pub struct Release {
     pub in_doubt_after: Duration,
     /// Deliveries refused for good in a row that pause the domain. Default 10.
     pub stop_after_refusals: usize,
+    /// Messages in a row without a reply to their end that pause the domain. Default 5.
+    pub stop_after_doubts: usize,
+    /// Signs in a row that it is the wrong server (a refused sender host, TLS, a name) that
+    /// pause the domain. Default 3.
+    pub stop_after_wrong: usize,
 }
 
 /// `[bounce]`
@@ -422,6 +427,8 @@ pub struct Release {
 pub struct Bounce {
     /// The smarthost that takes reports to senders anywhere.
     pub via: Destination,
+    /// After how long a sender who asked for it is told of a delay; zero: never, the default.
+    pub delay_warning: Duration,
 }
 
 /// `[hooks]`

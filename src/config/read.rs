@@ -9,7 +9,10 @@ use super::{
     section::Section,
     units::format_duration,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use toml::de::{DeTable, Error};
 
 /// What fits into a Unix socket's address with its final NUL (unix(7)).
@@ -178,6 +181,16 @@ fn release(root: &Section<'_>) -> Release {
             default.stop_after_refusals,
             &default::REFUSALS,
         ),
+        stop_after_doubts: section.measure(
+            "stop_after_doubts",
+            default.stop_after_doubts,
+            &default::REFUSALS,
+        ),
+        stop_after_wrong: section.measure(
+            "stop_after_wrong",
+            default.stop_after_wrong,
+            &default::REFUSALS,
+        ),
     };
     if release.retry_min > release.retry_max
         && let Some(entry) = section.entry("retry_min").or(section.entry("retry_max"))
@@ -200,6 +213,7 @@ fn bounce(root: &Section<'_>, base: &Path) -> Option<Bounce> {
     }
     let needed = "where reports leave is needed: via = { host = \"...\" }";
     Some(Bounce {
+        delay_warning: section.measure("delay_warning", Duration::ZERO, &default::DELAY_WARNING),
         via: destination::destination(&section, "via", needed, base)?,
     })
 }

@@ -33,6 +33,8 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     if let Some(bounce) = &config.bounce {
         writeln!(out, "\n[bounce]")?;
         writeln!(out, "via = {}", destination(&bounce.via))?;
+        let after = format_duration(bounce.delay_warning);
+        writeln!(out, "delay_warning = \"{after}\"")?;
     }
     if let Some(hooks) = &config.hooks {
         write_hooks(hooks, out)?;
@@ -238,7 +240,9 @@ fn write_release(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "retry_max = \"{retry_max}\"")?;
     writeln!(out, "in_doubt = \"{}\"", release.in_doubt.word())?;
     writeln!(out, "in_doubt_after = \"{in_doubt_after}\"")?;
-    writeln!(out, "stop_after_refusals = {}", release.stop_after_refusals)
+    writeln!(out, "stop_after_refusals = {}", release.stop_after_refusals)?;
+    writeln!(out, "stop_after_doubts = {}", release.stop_after_doubts)?;
+    writeln!(out, "stop_after_wrong = {}", release.stop_after_wrong)
 }
 
 fn write_mover(mover: &Mover, out: &mut String) -> fmt::Result {

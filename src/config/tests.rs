@@ -79,6 +79,8 @@ fn a_minimal_file_has_every_default() {
         in_doubt: InDoubtPolicy::Resend,
         in_doubt_after: Duration::from_secs(300),
         stop_after_refusals: 10,
+        stop_after_doubts: 5,
+        stop_after_wrong: 3,
     };
     assert_eq!(config.release, release);
     assert_eq!(config.control.socket, Path::new("/run/relay/control.sock"));
@@ -230,6 +232,8 @@ retry_max = "1d"
 in_doubt = "park"
 in_doubt_after = "2m 3s"
 stop_after_refusals = 1
+stop_after_doubts = 2
+stop_after_wrong = 4
 [hooks]
 command = "hook"
 veto_webhook = "http://[::1]:80/x?y"

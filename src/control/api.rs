@@ -2,6 +2,7 @@
 
 use super::{
     bounce::{self, Bounced},
+    canary,
     decision::{self, Decided, Decision, Ids},
     error::{ApiError, ErrorKind},
     facts::Known,
@@ -10,6 +11,7 @@ use super::{
     log::Log,
     orders::{PauseOrder, ReleaseOrder},
     rail::rail,
+    rewind::{self, RewindOrder, Rewound},
     server::Api,
     stream,
     view::{
@@ -45,6 +47,8 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/domains/{name}/hold", post(hold))
         .route("/v1/domains/{name}/release", post(release))
         .route("/v1/domains/{name}/open", post(open))
+        .route("/v1/domains/{name}/canary", get(canary))
+        .route("/v1/domains/{name}/rewind", post(rewind))
         .route("/v1/domains/{name}/pause", post(pause))
         .route("/v1/domains/{name}/resume", post(resume))
         .route("/v1/log", get(log))
@@ -77,6 +81,7 @@ pub(super) async fn status_view(api: &Api) -> Result<StatusView, SpoolError> {
         version: env!("CARGO_PKG_VERSION").into(),
         now_ms: now_ms(),
         refusing: api.spool.admit(0).err().map(|error| error.to_string()),
+        given_up: api.spool.measures().given_up.get(),
         cutover: seen.known.cutover.as_deref().cloned(),
         checked: seen.known.checked.as_deref().map(Checked::unwell),
         domains,
@@ -167,6 +172,21 @@ async fn release(
     let order: ReleaseOrder = parse_or_default(&body)?;
     agreed(&api, &name, &order).await?;
     command(&api, name, order.try_into()?, "release").await
+}
+
+async fn canary(State(api): State<Api>, Path(name): Path<String>) -> Answered<Response> {
+    let messages = canary::messages(&*api.spool, &name.to_lowercase()).await?;
+    Ok(stream::lines(messages))
+}
+
+async fn rewind(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answered<Json<Rewound>> {
+    let order: RewindOrder = parse(&body)?;
+    let done = rewind::rewind(&*api.spool, &name.to_lowercase(), &order, now_ms()).await?;
+    Ok(Json(done))
 }
 
 async fn open(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {

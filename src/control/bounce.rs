@@ -9,7 +9,7 @@ use super::{
 use crate::{
     mail::{
         BodyKind, Client, Envelope, Protocol, QueueId, Recipient, Ret, ReversePath,
-        report::{self, Failed, Returned},
+        report::{self, Failed, Kind, Returned},
     },
     spool::{Delivery, Report, Spool, SpoolError, StoredMessage},
 };
@@ -82,7 +82,8 @@ pub(super) async fn bounce(
         let message = spool.message(id).await?;
         let message = message.ok_or(SpoolError::UnknownMessage(id))?;
         let deliveries = spool.deliveries(id).await?;
-        let report = write(spool, hostname, &message, &deliveries, places, now_ms).await?;
+        let about = (Kind::Failed, hostname);
+        let report = write(spool, about, &message, &deliveries, places, now_ms).await?;
         told.push((reported(&message, places), report.is_some()));
         reports.extend(report);
     }
@@ -107,7 +108,7 @@ pub(super) async fn bounce(
 }
 
 fn reported(message: &StoredMessage, places: &BTreeSet<u32>) -> Reported {
-    let silent = meant(message, places).filter(|(_, recipient)| !report::is_wanted(recipient));
+    let silent = meant(message, places).filter(|(_, recipient)| !Kind::Failed.is_wanted(recipient));
     Reported {
         queue_id: message.id.to_string(),
         report: None,
@@ -128,9 +129,9 @@ fn meant<'a>(
 }
 
 /// The report about a message, unless nobody wants one.
-async fn write(
+pub(super) async fn write(
     spool: &dyn Spool,
-    hostname: &str,
+    (about, hostname): (Kind, &str),
     message: &StoredMessage,
     deliveries: &[Delivery],
     places: &BTreeSet<u32>,
@@ -140,22 +141,25 @@ async fn write(
         return Ok(None);
     };
     let failed: Vec<Failed<'_>> = meant(message, places)
-        .filter(|(_, recipient)| report::is_wanted(recipient))
+        .filter(|(_, recipient)| about.is_wanted(recipient))
         .map(|(place, recipient)| {
             let delivery = deliveries.iter().find(|d| d.id.recipient == place);
-            failure(recipient, delivery)
+            failure(about, recipient, delivery)
         })
         .collect();
     if failed.is_empty() {
         return Ok(None);
     }
-    let full = message.envelope.ret == Some(Ret::Full) && message.size <= FULL_BYTES_MAX;
+    let full = about == Kind::Failed
+        && message.envelope.ret == Some(Ret::Full)
+        && message.size <= FULL_BYTES_MAX;
     let content = content(spool, message.id, full).await?;
     let returned = match full {
         true => Returned::Full(&content),
         false => Returned::Headers(&content),
     };
     let written = report::report(
+        about,
         hostname,
         message.id,
         &message.envelope,
@@ -190,16 +194,24 @@ async fn write(
     Ok(Some(Report { envelope, bytes }))
 }
 
-fn failure<'a>(recipient: &'a Recipient, delivery: Option<&'a Delivery>) -> Failed<'a> {
+fn failure<'a>(
+    about: Kind,
+    recipient: &'a Recipient,
+    delivery: Option<&'a Delivery>,
+) -> Failed<'a> {
     let last = delivery.and_then(|delivery| delivery.last.as_ref());
     // What a reply has said lately stands in the report; what was never tried failed
     // by a person's decision, for which RFC 3463 has no better code.
     let status = last.map(|last| &*last.dsn);
     let status = status.filter(|dsn| dsn.starts_with(['4', '5']) && is_status(dsn));
     let host = last.map(|last| last.relay.split('[').next().unwrap_or_default());
+    let other = match about {
+        Kind::Failed => "5.0.0",
+        Kind::Delayed => "4.0.0",
+    };
     Failed {
         recipient,
-        status: status.unwrap_or("5.0.0"),
+        status: status.unwrap_or(other),
         host: host.filter(|host| !host.is_empty() && *host != "none"),
         reply: last.map(|last| &*last.reply),
     }

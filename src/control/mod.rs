@@ -20,6 +20,8 @@
 //! | `GET /v1/domains/{name}/events` | JSON lines of [`DomainEventView`](view::DomainEventView), oldest first |
 //! | `POST /v1/domains/{name}/hold` | back to `hold`; [`DomainView`](view::DomainView) afterwards |
 //! | `POST /v1/domains/{name}/release` | releases; body [`ReleaseOrder`], may be left out |
+//! | `GET /v1/domains/{name}/canary` | JSON lines of [`MessageView`](view::MessageView): what its release sent first |
+//! | `POST /v1/domains/{name}/rewind` | one step of putting back what was delivered; body [`RewindOrder`], answer [`Rewound`] |
 //! | `POST /v1/domains/{name}/open` | opens the gate that its release waits for |
 //! | `POST /v1/domains/{name}/pause` | pauses; body [`PauseOrder`], may be left out |
 //! | `POST /v1/domains/{name}/resume` | goes on |
@@ -51,7 +53,9 @@
 
 mod api;
 mod bounce;
+mod canary;
 mod decision;
+mod delay;
 mod error;
 mod facts;
 mod filter;
@@ -62,6 +66,7 @@ mod log;
 mod next;
 mod orders;
 mod rail;
+mod rewind;
 mod server;
 mod socket;
 mod speed;
@@ -71,6 +76,7 @@ pub mod view;
 
 pub use bounce::{BOUNCES_MAX, Bounced, Reported};
 pub use decision::{Decided, Decision, IDS_MAX, Ids, decide};
+pub use delay::warn_late;
 pub use error::{ApiError, ErrorKind};
 pub use facts::{Facts, Known};
 pub use filter::{Filter, FilterError, StateFilter};
@@ -79,6 +85,7 @@ pub use log::Log;
 pub use next::SILENCE_MS;
 pub use orders::{PauseOrder, ReleaseOrder};
 pub use rail::rail;
+pub use rewind::{RewindOrder, Rewound};
 pub use server::{Api, LiveRelease, Server};
 pub use socket::SocketError;
 pub use veto::Veto;

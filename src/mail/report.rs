@@ -11,6 +11,41 @@ pub const REPORTS_DOMAIN: &str = "bounce.invalid";
 /// Longest text of a reply that is quoted; a line has 998 at most (RFC 5322 §2.1.1).
 const QUOTED_CHARS_MAX: usize = 400;
 
+/// What is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It is given up.
+    Failed,
+    /// It is still tried.
+    Delayed,
+}
+
+impl Kind {
+    /// Whether the sender wants to hear of this for a recipient (RFC 3461 §4.1): of a
+    /// failure unless NOTIFY was given without FAILURE, NEVER included; of a delay only
+    /// where DELAY was.
+    #[must_use]
+    pub fn is_wanted(self, recipient: &Recipient) -> bool {
+        let (word, default) = match self {
+            Self::Failed => ("FAILURE", true),
+            Self::Delayed => ("DELAY", false),
+        };
+        let notify = recipient.notify.as_ref();
+        notify.map_or(default, |notify| {
+            let mut words = notify.split(',');
+            words.any(|one| one.trim().eq_ignore_ascii_case(word))
+        })
+    }
+
+    /// RFC 3464 §2.3.3.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+        }
+    }
+}
+
 /// A recipient that did not get the message.
 #[derive(Clone, Debug)]
 pub struct Failed<'a> {
@@ -33,20 +68,10 @@ pub enum Returned<'a> {
     Headers(&'a [u8]),
 }
 
-/// Whether the sender wants to hear of a failure for this recipient (RFC 3461 §4.1): it
-/// does unless NOTIFY was given without FAILURE, NEVER included.
-#[must_use]
-pub fn is_wanted(recipient: &Recipient) -> bool {
-    recipient.notify.as_ref().is_none_or(|notify| {
-        notify
-            .split(',')
-            .any(|word| word.trim().eq_ignore_ascii_case("FAILURE"))
-    })
-}
-
 /// The report's bytes; nothing for the null sender, which never gets one (RFC 5321 §4.5.5).
 #[must_use]
 pub fn report(
+    about: Kind,
     hostname: &str,
     id: QueueId,
     envelope: &Envelope,
@@ -69,10 +94,14 @@ pub fn report(
         true => "7bit",
         false => "8bit",
     };
+    let subject = match about {
+        Kind::Failed => "Undelivered Mail Returned to Sender",
+        Kind::Delayed => "Delayed Mail (still being retried)",
+    };
     let mut text = format!(
         "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
          To: <{sender}>\r\n\
-         Subject: Undelivered Mail Returned to Sender\r\n\
+         Subject: {subject}\r\n\
          Date: {}\r\n\
          Message-ID: <{id}.{now_ms}@{hostname}>\r\n\
          Auto-Submitted: auto-replied\r\n\
@@ -88,14 +117,14 @@ pub fn report(
          \r\n",
         trace::date(now_ms)
     );
-    explain(&mut text, hostname, failed);
+    explain(&mut text, about, hostname, failed);
     let _ = write!(
         text,
         "\r\n--{boundary}\r\n\
          Content-Type: message/delivery-status\r\n\
          \r\n"
     );
-    account(&mut text, hostname, envelope, failed);
+    account(&mut text, about, hostname, envelope, failed);
     let _ = write!(
         text,
         "\r\n--{boundary}\r\n\
@@ -110,13 +139,22 @@ pub fn report(
 }
 
 /// The first part, for people.
-fn explain(text: &mut String, hostname: &str, failed: &[Failed<'_>]) {
+fn explain(text: &mut String, about: Kind, hostname: &str, failed: &[Failed<'_>]) {
+    let what = match about {
+        Kind::Failed => {
+            "Your message could not be delivered to the recipients below, and will not be\r\n\
+             tried again. A part of it, or all of it, is attached."
+        }
+        Kind::Delayed => {
+            "Your message could not be delivered to the recipients below yet. It is kept and\r\n\
+             will be tried again; you need not send it again. Its header is attached."
+        }
+    };
     let _ = write!(
         text,
         "This is the mail system at host {hostname}.\r\n\
          \r\n\
-         Your message could not be delivered to the recipients below, and will not be\r\n\
-         tried again. A part of it, or all of it, is attached.\r\n"
+         {what}\r\n"
     );
     for Failed {
         recipient,
@@ -136,6 +174,7 @@ fn explain(text: &mut String, hostname: &str, failed: &[Failed<'_>]) {
                 )
             }
             (None, Some(reply)) => write!(text, ":\r\n    {}", quoted(reply)),
+            (_, None) if about == Kind::Delayed => write!(text, ": it waits for its turn"),
             (_, None) => write!(text, ": given up by the administrator"),
         };
         text.push_str("\r\n");
@@ -143,7 +182,13 @@ fn explain(text: &mut String, hostname: &str, failed: &[Failed<'_>]) {
 }
 
 /// The second part, for programs (RFC 3464 §2).
-fn account(text: &mut String, hostname: &str, envelope: &Envelope, failed: &[Failed<'_>]) {
+fn account(
+    text: &mut String,
+    about: Kind,
+    hostname: &str,
+    envelope: &Envelope,
+    failed: &[Failed<'_>],
+) {
     if let Some(envid) = &envelope.envid {
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", plain(envid));
     }
@@ -172,9 +217,10 @@ fn account(text: &mut String, hostname: &str, envelope: &Envelope, failed: &[Fai
         let _ = write!(
             text,
             "Final-Recipient: {kind}; {}\r\n\
-             Action: failed\r\n\
+             Action: {}\r\n\
              Status: {}\r\n",
             ascii(address),
+            about.action(),
             one.status
         );
         if let Some(host) = one.host {
@@ -251,15 +297,18 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_to_hear_of_a_failure() {
-        for (notify, wanted) in [
-            (None, true),
-            (Some("FAILURE"), true),
-            (Some("success,failure"), true),
-            (Some("NEVER"), false),
-            (Some("SUCCESS,DELAY"), false),
+    fn who_wants_to_hear_of_what() {
+        for (notify, failed, delayed) in [
+            (None, true, false),
+            (Some("FAILURE"), true, false),
+            (Some("success,failure"), true, false),
+            (Some("NEVER"), false, false),
+            (Some("SUCCESS,DELAY"), false, true),
+            (Some("delay,failure"), true, true),
         ] {
-            assert_eq!(is_wanted(&recipient(notify)), wanted, "{notify:?}");
+            let to = recipient(notify);
+            assert_eq!(Kind::Failed.is_wanted(&to), failed, "{notify:?}");
+            assert_eq!(Kind::Delayed.is_wanted(&to), delayed, "{notify:?}");
         }
     }
 

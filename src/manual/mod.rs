@@ -38,6 +38,9 @@ pub mod operations {}
 #[doc = include_str!("receiver.md")]
 pub mod receiver {}
 
+#[doc = include_str!("release.md")]
+pub mod release {}
+
 #[doc = include_str!("report.md")]
 pub mod report {}
 

@@ -16,6 +16,7 @@ use super::{
     reply::{Failure, FailureKind, Phase, Reply},
 };
 use crate::{
+    failpoint::Failpoint,
     mail::{BodyKind, Recipient, received},
     spool::{Body, SpoolError, StoredMessage},
 };
@@ -153,13 +154,17 @@ pub async fn deliver(
     if !said.go_ahead {
         return shipment.outcome(said.fates, !said.closing && !said.lone_go_ahead);
     }
+    Failpoint::ReleaseAttempted.pass();
     let chunked = chunk.is_some();
     let sent = match chunk {
         Some(chunk) => chunk.send(connection, body, orders).await,
         None => send(connection, head, body, orders).await,
     };
     let fates = match sent {
-        Sent::Whole => replies(connection, said.fates, orders).await,
+        Sent::Whole => {
+            Failpoint::ReleaseSent.pass();
+            replies(connection, said.fates, orders).await
+        }
         Sent::Broken(fate) => (settle(said.fates, &fate), false),
     };
     connection.needs_reset |= chunked && is_refused(&fates.0);

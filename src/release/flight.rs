@@ -15,7 +15,7 @@ use super::{
     envelope::{Commands, Replies},
     reply::{Failure, FailureKind, Phase},
 };
-use crate::{config::DestinationProtocol, spool::SpoolError};
+use crate::{config::DestinationProtocol, failpoint::Failpoint, spool::SpoolError};
 use std::future::Future;
 use tokio::{sync::watch, time::timeout};
 
@@ -36,9 +36,10 @@ pub(super) async fn fly(
         Ok(ahead) => ahead,
         Err(failure) => return shipment.all(&Fate::Failed(failure), true, false),
     };
+    Failpoint::ReleaseAttempted.pass();
     let count = commands.rcpts.len();
     match chunk.send_gathered(connection, orders).await {
-        Sent::Whole => {}
+        Sent::Whole => Failpoint::ReleaseSent.pass(),
         Sent::Broken(Fate::Failed(failure)) => {
             let fates = last_answers(connection, count, ahead, failure).await;
             return shipment.outcome(fates, false);

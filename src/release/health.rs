@@ -3,22 +3,40 @@
 //! done. Pure: time and randomness are passed in.
 
 use super::{outcome::Signal, retry};
+use crate::config::Release;
 use std::time::Duration;
 
 /// Hiccups in a row after which the whole destination is backed off.
 const HICCUPS: u32 = 3;
-/// Signs of a wrong destination in a row that pause the domain.
-const WRONGS: u32 = 3;
-/// Messages in a row without a reply to their end that pause the domain.
-const DOUBTS: u32 = 5;
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// How much of what in a row pauses the domain; 0 stands for 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Breaker {
+    /// Refusals for good.
+    pub refusals: usize,
+    /// Signs of a wrong destination.
+    pub wrongs: usize,
+    /// Messages without a reply to their end.
+    pub doubts: usize,
+}
+
+impl From<&Release> for Breaker {
+    fn from(rules: &Release) -> Self {
+        Self {
+            refusals: rules.stop_after_refusals.max(1),
+            wrongs: rules.stop_after_wrong.max(1),
+            doubts: rules.stop_after_doubts.max(1),
+        }
+    }
+}
 
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Health {
     connections_max: usize,
-    refusals_max: usize,
+    breaker: Breaker,
     back_off_max: Duration,
     /// Jobs at once. Starts at one and grows with each success, so that a wrong
     /// destination meets a few messages and not as many as there may be connections.
@@ -26,8 +44,8 @@ pub struct Health {
     /// Times in a row that the destination was backed off.
     troubles: u32,
     hiccups: u32,
-    wrongs: u32,
-    doubts: u32,
+    wrongs: usize,
+    doubts: usize,
     refusals: usize,
     /// Not before, milliseconds since 1970.
     until_ms: u64,
@@ -35,13 +53,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// A destination about which nothing is known yet. `refusals_max` refusals in a row
-    /// pause the domain; 0 stands for 1.
+    /// A destination about which nothing is known yet.
     #[must_use]
-    pub fn new(connections_max: usize, refusals_max: usize, retry_max: Duration) -> Self {
+    pub fn new(connections_max: usize, breaker: Breaker, retry_max: Duration) -> Self {
         Self {
             connections_max: connections_max.max(1),
-            refusals_max: refusals_max.max(1),
+            breaker,
             back_off_max: retry_max.clamp(BACK_OFF_MIN, BACK_OFF_MAX),
             allowance: 1,
             troubles: 0,
@@ -68,7 +85,10 @@ impl Health {
         // with so many successes may be used: a limit here would leave connections idle.
         match self.refusals {
             0 => self.allowance,
-            refusals => (self.refusals_max.saturating_sub(refusals).max(1)).min(self.allowance),
+            refusals => {
+                let left = self.breaker.refusals.saturating_sub(refusals);
+                left.max(1).min(self.allowance)
+            }
         }
     }
 
@@ -104,7 +124,7 @@ impl Health {
                 self.recover();
                 self.refusals += 1;
                 let count = self.refusals;
-                (count >= self.refusals_max)
+                (count >= self.breaker.refusals)
                     .then(|| format!("{count} refused for good in a row, the last one: {text}"))
             }
             Signal::Hiccup(text) => {
@@ -121,7 +141,7 @@ impl Health {
             Signal::Wrong(text) => {
                 self.wrongs += 1;
                 self.back_off(text.clone(), now_ms, jitter);
-                (self.wrongs >= WRONGS).then_some(text)
+                (self.wrongs >= self.breaker.wrongs).then_some(text)
             }
             Signal::Itself(text) => Some(text),
             Signal::Doubt(text) => {
@@ -131,7 +151,7 @@ impl Health {
                     self.back_off(text.clone(), now_ms, jitter);
                 }
                 let count = self.doubts;
-                (count >= DOUBTS)
+                (count >= self.breaker.doubts)
                     .then(|| format!("{count} messages in a row without a final reply: {text}"))
             }
         }
@@ -164,7 +184,8 @@ mod tests {
     use crate::release::reply::Phase;
 
     fn health() -> Health {
-        Health::new(20, 10, Duration::from_secs(1800))
+        let breaker = Breaker::from(&Release::default());
+        Health::new(20, breaker, Duration::from_secs(1800))
     }
 
     fn text() -> String {

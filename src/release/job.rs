@@ -9,9 +9,11 @@ use super::{
     order::{Job, Settled},
     outcome::{Advice, Signal, Verdict, unopened},
     reply::{Failure, FailureKind, Phase},
+    witness::Witness,
 };
 use crate::{
-    config::{InDoubtPolicy, Release},
+    config::Release,
+    failpoint::Failpoint,
     mail::{DeliveryId, Lane},
     spool::{Body, Cause, Remote, Spool, SpoolError, Step, StoredMessage, Transition},
 };
@@ -31,6 +33,8 @@ pub(super) struct Shared {
     pub rules: Release,
     pub clock: Clock,
     pub measures: Measures,
+    /// Whom to ask about deliveries in doubt.
+    pub witness: Option<Arc<dyn Witness>>,
     pub orders: watch::Receiver<Orders>,
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -76,6 +80,7 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connec
         job: Some(job.clone()),
         sending: true,
     };
+    Failpoint::ReleaseBegun.pass();
     let mut times = Times::default();
     let done = shared.transfer(&job, connection, &mut times).await;
     let _ = shared.events.send(Event::Free {
@@ -93,34 +98,6 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connec
         )
         .await;
     guard.job = None;
-}
-
-/// Decides about a delivery in doubt whose time has come.
-pub(super) async fn resolve(shared: Arc<Shared>, id: DeliveryId, lane: Lane) {
-    let (step, settled, rule) = match shared.rules.in_doubt {
-        InDoubtPolicy::Resend => (Step::Retry, Settled::Again, "release.in_doubt = resend"),
-        InDoubtPolicy::Park => (Step::Park, Settled::Gone, "release.in_doubt = park"),
-    };
-    let transition = Transition {
-        delivery: id,
-        step,
-        cause: Cause::Policy(rule.into()),
-        remote: None,
-        at_ms: (shared.clock)(),
-    };
-    let parked = u64::from(settled == Settled::Gone);
-    let (settled, signal) = match shared.spool.advance(vec![transition]).await {
-        Ok(_) => (settled, Signal::Neutral),
-        Err(error) => (shared.look_again(), trouble(&error)),
-    };
-    let _ = shared.events.send(Event::Settled {
-        deliveries: vec![(id, lane, settled)],
-        counts: Counts {
-            parked,
-            ..Counts::default()
-        },
-        signal,
-    });
 }
 
 /// How a transaction ended.

@@ -15,7 +15,7 @@
 //!
 //! What fails before the end of a message was sent is known not to have arrived and is
 //! sent again. What fails behind it, before a reply, is in doubt: it blocks its mailbox
-//! until `release.in_doubt` decides.
+//! until the destination was asked for it, or `release.in_doubt` decides.
 
 mod auth;
 mod callout;
@@ -24,6 +24,7 @@ pub mod commands;
 pub mod connection;
 mod content;
 pub mod deliver;
+mod doubt;
 mod envelope;
 mod flight;
 mod gates;
@@ -50,6 +51,7 @@ pub mod target;
 mod tests;
 mod timeouts;
 mod tls;
+mod witness;
 
 pub use callout::Finding;
 pub use gates::Gates;
@@ -59,3 +61,4 @@ pub use status::{Rate, ReleaseStatus};
 pub use supervisor::Releaser;
 pub use timeouts::Timeouts;
 pub use tls::{TlsClients, TlsError};
+pub use witness::{Question, Sighting, Witness};

@@ -7,8 +7,9 @@
 use super::{
     connection::Connection,
     deliver::Orders,
-    health::Health,
-    job::{Counts, Event, Shared, doubt_broken, resolve, run},
+    doubt::resolve,
+    health::{Breaker, Health},
+    job::{Counts, Event, Shared, doubt_broken, run},
     notices::Notices,
     order::{Load, Order, Rows},
     outcome::Signal,
@@ -16,6 +17,7 @@ use super::{
     status::{Rate, ReleaseStatus},
 };
 use crate::{
+    failpoint::Failpoint,
     mail::QueueId,
     spool::{Cause, DomainCommand, SpoolError, Unfinished},
 };
@@ -102,11 +104,7 @@ impl Runner {
     ) -> Self {
         let (target, rules) = (&shared.setup.target, &shared.rules);
         board.write(|status, _| status.destination = target.to_string());
-        let health = Health::new(
-            target.connections,
-            rules.stop_after_refusals,
-            rules.retry_max,
-        );
+        let health = Health::new(target.connections, Breaker::from(rules), rules.retry_max);
         Self {
             domain,
             shared: Arc::new(shared),
@@ -279,6 +277,7 @@ impl Runner {
         let sent = self.plan.last.is_some() && self.order.is_idle() && self.order.gated() == 0;
         if sent && self.working == 0 && self.broken.is_none() {
             tracing::info!("{}: the canary was sent", self.domain);
+            Failpoint::ReleaseCanarySent.pass();
             self.broken = Some("the canary was sent".into());
             self.command(DomainCommand::EndCanary, "a canary is looked at");
         }

@@ -9,6 +9,7 @@ use super::{
     retry,
 };
 use crate::{
+    failpoint::Failpoint,
     mail::DeliveryId,
     spool::{Step, StoredMessage, Transition},
 };
@@ -49,6 +50,7 @@ impl Shared {
                 at_ms,
             }));
         }
+        Failpoint::ReleaseReplied.pass();
         let recorded = match transitions.is_empty() {
             true => Ok(Vec::new()),
             false => self.spool.advance(transitions).await,
@@ -56,6 +58,7 @@ impl Shared {
         let mut signal = Signal::Neutral;
         match recorded {
             Ok(removed) => {
+                Failpoint::ReleaseRecorded.pass();
                 self.log(job, verdicts, message, times, at_ms);
                 for (_, verdict) in verdicts {
                     self.measures.count(verdict, times.transferred);
@@ -112,7 +115,7 @@ impl Shared {
                 (Some(Step::Defer { due_ms }), Settled::Until { due_ms })
             }
             Advice::Doubt => {
-                let due_ms = after(self.rules.in_doubt_after);
+                let due_ms = after(self.doubt_rests());
                 (Some(Step::Doubt { due_ms }), Settled::Until { due_ms })
             }
         }

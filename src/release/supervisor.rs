@@ -15,6 +15,7 @@ use super::{
     target::Target,
     timeouts::Timeouts,
     tls::{TlsClients, TlsError},
+    witness::Witness,
 };
 use crate::{
     config::{Config, Destination, DestinationXclient, Release},
@@ -47,6 +48,7 @@ pub struct Releaser {
     clock: Clock,
     measures: Measures,
     gates: Arc<dyn Gates>,
+    witness: Option<Arc<dyn Witness>>,
     running: Mutex<HashMap<String, Running>>,
     /// By domain.
     callouts: Mutex<HashMap<String, Arc<Callouts>>>,
@@ -78,6 +80,7 @@ impl Releaser {
             clock: Arc::new(now_ms),
             measures: Measures::default(),
             gates: Arc::new(Closed),
+            witness: None,
             running: Mutex::default(),
             callouts: Mutex::default(),
         })
@@ -100,6 +103,13 @@ impl Releaser {
     #[must_use]
     pub fn with_gates(mut self, gates: Arc<dyn Gates>) -> Self {
         self.gates = gates;
+        self
+    }
+
+    /// The same, asking about deliveries in doubt.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
         self
     }
 
@@ -300,6 +310,7 @@ impl Releaser {
             rules: config.release.clone(),
             clock: self.clock.clone(),
             measures: self.measures.clone(),
+            witness: self.witness.clone(),
             orders: orders_seen,
             events,
         };

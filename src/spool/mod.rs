@@ -107,6 +107,18 @@ pub trait Spool: Send + Sync + 'static {
         reports: Vec<Report>,
     ) -> Answer<'_, Vec<QueueId>>;
 
+    /// Messages that were accepted before this time, milliseconds since 1970, whose senders
+    /// asked to be told of a delay and were not; the oldest first, at most `limit`.
+    fn late(&self, before_ms: u64, limit: usize) -> Answer<'_, Vec<QueueId>>;
+
+    /// The sender of a [late](Spool::late) message is told, by this report, or need not be:
+    /// it is late no more. Returns the report's queue id; nothing when it was told before.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownDomain`] when [`REPORTS_DOMAIN`](crate::mail::REPORTS_DOMAIN) was
+    /// not added.
+    fn warn(&self, id: QueueId, report: Option<Report>) -> Answer<'_, Option<QueueId>>;
+
     /// A message's record, or nothing when there is none.
     fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>>;
 
@@ -155,6 +167,11 @@ pub trait Spool: Send + Sync + 'static {
     /// Removes bodies (and later records) whose retention has passed; at most `limit`
     /// messages. Returns how many were removed.
     fn purge(&self, now_ms: u64, limit: usize) -> Answer<'_, usize>;
+
+    /// When so little space is free that mail will soon be refused: gives up the bytes of
+    /// finished messages before their time, the oldest first, of `limit` messages at most.
+    /// Returns of how many; 0 when there is space enough, or nothing to give up.
+    fn relieve(&self, limit: usize) -> Answer<'_, usize>;
 
     /// Counts everything again from the records and compares: states with counters, the
     /// order, bodies without a record; with `verify_bodies` also every body with its

@@ -20,6 +20,7 @@
 //! | `relay_commit_seconds` | | from a commit's first request to its answers |
 //! | `relay_commit_batch_messages` | | messages that shared a commit |
 //! | `relay_spool_free_bytes` | | free space of the spool's file system |
+//! | `relay_given_up_total` | | delivered messages whose bytes were given up early, for want of space |
 //! | `relay_spool_refusing` | | 1 while no mail is taken |
 //! | `relay_move_messages_total` | account, state | the source's messages: copied, pending; refused and altered by the target |
 //! | `relay_move_bytes_total` | | bytes of the copied ones |
@@ -244,6 +245,12 @@ fn spool(registry: &mut Registry, sources: &Sources, status: &StatusView) {
         let help = "Free space of the spool's file system";
         registry.register_with_unit("spool_free", help, Unit::Bytes, free);
     }
+    let given_up = "Delivered messages whose bytes were given up early, for want of space";
+    registry.register(
+        "given_up",
+        given_up,
+        sources.spool.measures().given_up.clone(),
+    );
     let refusing = Level::default();
     refusing.set(u64::from(status.refusing.is_some()));
     registry.register("spool_refusing", "1 while no mail is taken", refusing);

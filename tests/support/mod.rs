@@ -7,6 +7,7 @@
 // Each test binary compiles this module and uses its own part of it.
 #![allow(dead_code)]
 
+pub mod arrivals;
 pub mod browser;
 pub mod client;
 pub mod corpus;

@@ -213,6 +213,32 @@ impl Relay {
         }
     }
 
+    /// Starts with a failpoint armed, which must not be met before it is ready.
+    pub fn run_with(&mut self, failpoint: &str) {
+        self.set(relay::failpoint::VARIABLE, Some(failpoint.to_owned()));
+        self.run();
+        self.set(relay::failpoint::VARIABLE, None);
+    }
+
+    /// Starts with a failpoint armed, and returns when it has died there.
+    pub fn run_to_death(&mut self, failpoint: &str) {
+        self.set(relay::failpoint::VARIABLE, Some(failpoint.to_owned()));
+        if self.begin() {
+            self.await_death();
+        }
+        self.set(relay::failpoint::VARIABLE, None);
+        let died = format!("died at {}", failpoint.split('@').next().unwrap());
+        assert!(self.log().contains(&died), "{failpoint}:\n{}", self.log());
+    }
+
+    /// Waits until it has died at its failpoint.
+    pub fn await_death(&mut self) {
+        let status = wait(self.child.as_mut().unwrap());
+        self.child = None;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(signal, Some(9), "{status}:\n{}", self.log());
+    }
+
     /// Keeps every line, and passes those on for which somebody still listens.
     fn read(&self, from: impl Read + Send + 'static, to: mpsc::Sender<String>) {
         let output = Arc::clone(&self.output);

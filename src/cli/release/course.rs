@@ -37,6 +37,8 @@ pub enum End {
     Drained,
     /// Somebody put the domain back to hold.
     Held,
+    /// The messages of its canary have gone, and it stands.
+    Canary,
     /// It was paused, by a person or by the breaker.
     Paused {
         /// Why.
@@ -51,6 +53,7 @@ impl End {
         match self {
             Self::Drained => "drained",
             Self::Held => "held",
+            Self::Canary => "canary_sent",
             Self::Paused { .. } => "paused",
         }
     }
@@ -113,6 +116,9 @@ impl Course {
     }
 
     async fn find_end(&self, client: &Client) -> anyhow::Result<Option<End>> {
+        if self.now.canary.as_ref().is_some_and(|canary| canary.sent) {
+            return Ok(Some(End::Canary));
+        }
         if let Some(reason) = &self.now.paused {
             let reason = reason.clone();
             return Ok(Some(End::Paused { reason }));
@@ -151,6 +157,13 @@ impl Course {
             End::Held => (
                 format!("{name} was put back to hold; what is delivered stays delivered"),
                 Some(format!("to go on: `relay release {name}`")),
+            ),
+            End::Canary => (
+                format!("{name} is paused behind its canary"),
+                Some(format!(
+                    "nothing is lost; next: {}",
+                    human::printable(&self.now.next)
+                )),
             ),
             End::Paused { reason } => (
                 format!("{name} is paused: {}", human::printable(reason)),

@@ -1,6 +1,6 @@
 //! The parts of the daemon, each a task with a way to stop it.
 
-use super::{callout::Destinations, checks, purge};
+use super::{callout::Destinations, checks, delays, purge};
 use crate::{
     config::{Config, ListenTls},
     control::{self, Api, view::ReleaseView},
@@ -10,6 +10,7 @@ use crate::{
     release::{ReleaseStatus, Releaser},
     spool::Spool,
     web::{self, metrics::Sources},
+    witness::ImapWitness,
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc};
@@ -20,6 +21,7 @@ pub struct Parts {
     addresses: Vec<(SocketAddr, &'static str)>,
     reloader: receive::Reloader,
     release: Arc<Releaser>,
+    witness: Option<Arc<ImapWitness>>,
     receiver: Part,
     releaser: Part,
     control: Part,
@@ -30,6 +32,7 @@ pub struct Parts {
     /// What the checks go by.
     checked: Arc<ArcSwap<Config>>,
     checks: JoinHandle<()>,
+    delays: JoinHandle<()>,
 }
 
 struct Part {
@@ -46,7 +49,11 @@ impl Parts {
     /// A socket that cannot be had, and what the parts need and do not find.
     pub async fn start(config: &Arc<Config>, spool: &Arc<dyn Spool>) -> anyhow::Result<Self> {
         let keeper = Arc::new(Keeper::default());
-        let releaser = Releaser::new(config.clone(), spool.clone())?.with_gates(keeper.clone());
+        let mut releaser = Releaser::new(config.clone(), spool.clone())?.with_gates(keeper.clone());
+        let witness = (config.mover.as_ref()).map(|mover| Arc::new(ImapWitness::new(mover)));
+        if let Some(witness) = &witness {
+            releaser = releaser.with_witness(witness.clone());
+        }
         let releaser = Arc::new(releaser);
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
@@ -87,6 +94,7 @@ impl Parts {
         Ok(Self {
             reloader: receiver.reloader(),
             release: releaser.clone(),
+            witness,
             addresses,
             web: web.map(|web| Part::start("web page", |stop| web.run(stopped(stop)))),
             receiver: Part::start("receiver", |stop| receiver.run(stop)),
@@ -99,6 +107,7 @@ impl Parts {
             purge: tokio::spawn(purge::run(spool.clone())),
             checks: tokio::spawn(checks::run(checked.clone(), spool.clone())),
             checked,
+            delays: tokio::spawn(delays::run(config.clone(), spool.clone())),
         })
     }
 
@@ -108,6 +117,9 @@ impl Parts {
     /// Certificates or a list of recipients that cannot be used; then nothing has changed.
     pub fn reload(&self, config: &Arc<Config>) -> Result<(), receive::BindError> {
         self.reloader.reload(config)?;
+        if let (Some(witness), Some(mover)) = (&self.witness, &config.mover) {
+            witness.reload(mover);
+        }
         self.release.reload(config.clone());
         self.checked.store(config.clone());
         Ok(())
@@ -153,6 +165,7 @@ impl Parts {
         }
         self.purge.abort();
         self.checks.abort();
+        self.delays.abort();
     }
 }
 

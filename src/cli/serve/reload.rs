@@ -70,5 +70,12 @@ fn keep_fixed(old: &Config, mut new: Config) -> Config {
     if old.bounce.is_some() != new.bounce.is_some() {
         keep("[bounce]", &old.bounce, &mut new.bounce);
     }
+    if let (Some(old), Some(new)) = (&old.bounce, &mut new.bounce) {
+        keep(
+            "bounce.delay_warning",
+            &old.delay_warning,
+            &mut new.delay_warning,
+        );
+    }
     new
 }

@@ -19,6 +19,10 @@ pub struct StatusView {
     /// all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusing: Option<String>,
+    /// Delivered messages whose bytes were given up before `spool.retain_delivered`, for want
+    /// of space, since the start of the daemon.
+    #[serde(default)]
+    pub given_up: u64,
     /// The guided cutover, its steps with their times; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutover: Option<Cutover>,

@@ -35,6 +35,42 @@ impl Session {
         self.found(found, first, last)
     }
 
+    /// Which messages of the open folder have one of these texts in the header field of
+    /// that name: name and text, neither of them empty.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unsendable`] for what does not fit between quotes.
+    pub async fn uids_with(&mut self, fields: &[(&str, &str)]) -> Result<UidSet, Error> {
+        const COMMAND: &str = "UID SEARCH";
+        let mut criteria = String::new();
+        for (place, (name, text)) in fields.iter().enumerate() {
+            let plain = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~'));
+            if !plain(name) || !plain(text) || text.contains(['"', '\\']) {
+                return Err(Error::Unsendable {
+                    command: COMMAND,
+                    text: format!("the text {text:?}"),
+                });
+            }
+            // RFC 9051 §6.4.4: OR takes two keys, of which the second may be another OR.
+            let or = if place + 1 < fields.len() { "OR " } else { "" };
+            criteria += &format!(" {or}HEADER {name} \"{text}\"");
+        }
+        let returning = if self.has("ESEARCH") {
+            " RETURN (ALL)"
+        } else {
+            ""
+        };
+        let line = format!("UID SEARCH{returning}{criteria}");
+        let mut found = None;
+        let done = self.exchange(COMMAND, line.as_bytes(), |data| {
+            if let Untagged::Search(uids) | Untagged::Esearch(uids) = data {
+                add(&mut found, &uids);
+            }
+        });
+        done.await?;
+        self.found(found, 1, u32::MAX)
+    }
+
     fn search(&self, first: u32, last: u32) -> String {
         let range = range(first, last);
         if self.has("ESEARCH") {

@@ -33,6 +33,7 @@ impl Order {
         }
         self.due.pop_first();
         self.blocked.remove(&lane);
+        self.untried.remove(&lane);
         let active = self.lanes.entry(lane).or_default();
         active.feed = Feed::Index { after: None };
         active.page = Page::Wanted;

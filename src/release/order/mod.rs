@@ -134,6 +134,8 @@ pub struct Order {
     lanes: HashMap<Lane, Active>,
     /// Lanes that wait, and until when.
     blocked: HashMap<Lane, u64>,
+    /// Those of them that this engine has found waiting, and not handed out yet.
+    untried: HashSet<Lane>,
     /// The same, by time.
     due: BTreeSet<(u64, Lane)>,
     /// Who says whether a lane may go; nobody has to.
@@ -164,6 +166,7 @@ impl Order {
             cut: None,
             lanes: HashMap::new(),
             blocked: HashMap::new(),
+            untried: HashSet::new(),
             due: BTreeSet::new(),
             gate: None,
             gated: HashSet::new(),
@@ -189,6 +192,7 @@ impl Order {
     pub fn requeued(&mut self, lane: Lane, now_ms: u64) {
         if let Some(due_ms) = self.blocked.remove(&lane) {
             self.due.remove(&(due_ms, lane));
+            self.untried.remove(&lane);
         }
         self.gated.remove(&lane);
         self.lanes.entry(lane).or_default().reload = true;
@@ -206,6 +210,7 @@ impl Order {
         self.held = self.lanes.len();
         self.blocked.clear();
         self.due.clear();
+        self.untried.clear();
         self.gated.clear();
         self.wanting.clear();
         self.messages.clear();
@@ -390,11 +395,12 @@ impl Order {
         self.held
     }
 
-    /// Whether nothing can happen but by time, news or a gate: all that there is was read,
-    /// and nothing of it can go or is on its way.
+    /// Whether all that there is was read, and all of it has gone, or was tried and must wait,
+    /// or is behind what must wait, or behind a gate.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.more && self.loading.is_none() && self.lanes.is_empty()
+        let all_read = !self.more && self.loading.is_none();
+        all_read && self.lanes.is_empty() && self.untried.is_empty()
     }
 
     /// Mailboxes that wait for a time to come.

@@ -55,6 +55,7 @@ impl Order {
         match head.standing {
             Standing::Deferred { due_ms } | Standing::InDoubt { due_ms } if due_ms > now_ms => {
                 self.block(lane, due_ms, now_ms);
+                self.untried.insert(lane);
             }
             Standing::InDoubt { .. } => {
                 active.head_seen = true;

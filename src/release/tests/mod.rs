@@ -8,6 +8,7 @@ mod login;
 mod order;
 mod plan;
 mod session;
+mod witness;
 mod xclient;
 
 use super::{
@@ -87,6 +88,8 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
             in_doubt: InDoubtPolicy::Resend,
             in_doubt_after: Duration::from_millis(20),
             stop_after_refusals: 10,
+            stop_after_doubts: 5,
+            stop_after_wrong: 3,
         },
         control: Control {
             socket: PathBuf::from("unused"),

@@ -9,7 +9,7 @@ use super::{
     store::Walk,
 };
 use crate::{
-    mail::{DeliveryId, Digest, QueueId, REPORTS_DOMAIN},
+    mail::{DeliveryId, Digest, QueueId, REPORTS_DOMAIN, report::Kind},
     spool::{Cause, Change, Phase, Receipt, Report, SpoolError, Standing, Step, Transition},
 };
 use std::collections::{BTreeSet, HashSet};
@@ -73,6 +73,10 @@ impl Committer {
             self.put_delivery(turn, delivery, &record)?;
             self.books.count(domain, None, record.standing, size)?;
             self.arrived(turn, domain, envelope.received_ms)?;
+        }
+        let recipients = &mut envelope.recipients.iter();
+        if account.is_none() && recipients.any(|to| Kind::Delayed.is_wanted(to)) {
+            turn.batch.mark(&Key::late(envelope.received_ms, id));
         }
         turn.batch.put(
             &Key::message(id),
@@ -182,18 +186,47 @@ impl Committer {
         }
         self.advance(turn, steps)?;
         let mut ids = Vec::with_capacity(reports.len());
-        for Report { envelope, bytes } in reports {
-            let accept = Accept {
-                envelope,
-                size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-                digest: Digest::of(&bytes),
-                bytes: Bytes::Memory(bytes),
-                once: None,
-                account: Some(REPORTS_DOMAIN),
-            };
-            ids.push(self.accept(turn, accept)?.id());
+        for report in reports {
+            ids.push(self.accept_report(turn, report)?);
         }
         Ok(ids)
+    }
+
+    fn accept_report(&mut self, turn: &mut Turn, report: Report) -> Result<QueueId, SpoolError> {
+        let Report { envelope, bytes } = report;
+        let accept = Accept {
+            envelope,
+            size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            digest: Digest::of(&bytes),
+            bytes: Bytes::Memory(bytes),
+            once: None,
+            account: Some(REPORTS_DOMAIN),
+        };
+        Ok(self.accept(turn, accept)?.id())
+    }
+
+    /// A sender was told of a delay, once, or need not be.
+    pub(super) fn warn(
+        &mut self,
+        turn: &mut Turn,
+        id: QueueId,
+        report: Option<Report>,
+    ) -> Result<Option<QueueId>, SpoolError> {
+        if report.is_some() && self.books.number(REPORTS_DOMAIN).is_none() {
+            return Err(SpoolError::UnknownDomain(REPORTS_DOMAIN.into()));
+        }
+        let Some(record) = self.store.get::<MessageRecord>(&Key::message(id))? else {
+            return Ok(None);
+        };
+        let key = Key::late(record.envelope.received_ms, id);
+        // A second one in the same batch would find the key too; one task alone tells.
+        if !self.store.view().has(&key)? {
+            return Ok(None);
+        }
+        turn.batch.delete(&key);
+        report
+            .map(|report| self.accept_report(turn, report))
+            .transpose()
     }
 
     fn end_attempt(&mut self, turn: &mut Turn, id: DeliveryId) {

@@ -294,6 +294,9 @@ impl Committer {
             } => {
                 carry_out(turn, reply, |turn| self.bounce(turn, transitions, reports));
             }
+            Request::Warn { id, report, reply } => {
+                carry_out(turn, reply, |turn| self.warn(turn, id, report));
+            }
             Request::AddDomains(names, reply) => {
                 carry_out(turn, reply, |_| self.add_domains(&names))
             }
@@ -313,6 +316,9 @@ impl Committer {
                 reply,
             } => {
                 carry_out(turn, reply, |turn| self.purge(turn, now_ms, limit));
+            }
+            Request::Relieve { limit, reply } => {
+                carry_out(turn, reply, |turn| self.relieve(turn, limit));
             }
             Request::Probe(reply) => carry_out(turn, reply, |_| Ok(())),
             Request::Repair(reply) => carry_out(turn, reply, |turn| self.repair(turn)),

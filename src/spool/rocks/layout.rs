@@ -38,6 +38,8 @@ pub enum Kind {
     Expiry = b'X',
     /// `U` fingerprint: a message whose 250 may not have reached its client.
     Unconfirmed = b'U',
+    /// `W` time message: whose sender wants to be told of a delay, and was not.
+    Late = b'W',
 }
 
 /// A domain's number within a spool.
@@ -156,6 +158,16 @@ impl Key {
         let mut key = Self::expiries(at_ms);
         key.0.push(stage as u8);
         key.u64(message.number())
+    }
+
+    /// `W` time, everything that was accepted at it.
+    pub fn lates(received_ms: u64) -> Self {
+        Self::of(Kind::Late).u64(received_ms)
+    }
+
+    /// `W` time message.
+    pub fn late(received_ms: u64, message: QueueId) -> Self {
+        Self::lates(received_ms).u64(message.number())
     }
 
     /// `U` fingerprint.

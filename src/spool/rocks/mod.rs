@@ -346,6 +346,14 @@ impl Spool for RocksSpool {
         })
     }
 
+    fn late(&self, before_ms: u64, limit: usize) -> Answer<'_, Vec<QueueId>> {
+        self.read(move |store, _| read::late(store, before_ms, limit))
+    }
+
+    fn warn(&self, id: QueueId, report: Option<Report>) -> Answer<'_, Option<QueueId>> {
+        self.ask(move |reply| Request::Warn { id, report, reply })
+    }
+
     fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>> {
         self.read(move |store, _| read::message(store, id))
     }
@@ -424,6 +432,23 @@ impl Spool for RocksSpool {
             now_ms,
             limit,
             reply,
+        })
+    }
+
+    fn relieve(&self, limit: usize) -> Answer<'_, usize> {
+        Box::pin(async move {
+            if !self.space.is_short()? {
+                return Ok(0);
+            }
+            let given_up = self
+                .ask(move |reply| Request::Relieve { limit, reply })
+                .await?;
+            if given_up > 0 {
+                let count = u64::try_from(given_up).unwrap_or(u64::MAX);
+                self.published.measures.given_up.inc_by(count);
+                self.read(|store, _| store.reclaim_bodies()).await?;
+            }
+            Ok(given_up)
         })
     }
 

@@ -1,5 +1,5 @@
-//! Removal of what has been kept long enough: first a finished message's bytes, later its
-//! records. The ledger goes on counting what was removed.
+//! Removal of what has been kept long enough, or longer than there is space for: first a
+//! finished message's bytes, later its records. The ledger goes on counting what was removed.
 
 use super::{
     books,
@@ -53,6 +53,38 @@ impl Committer {
         Ok(count)
     }
 
+    /// Gives up the bytes of finished messages that are still kept, the oldest first.
+    pub(super) fn relieve(&mut self, turn: &mut Turn, limit: usize) -> Result<usize, SpoolError> {
+        let mut kept = Vec::new();
+        let all = Key::of(Kind::Expiry);
+        self.store
+            .walk(all.as_ref(), &all.after_prefix(), |key, _| {
+                let mut reader = KeyReader::new(key);
+                let fields = (reader.u64(), reader.u8(), reader.queue_id());
+                if let (Some(at_ms), Some(stage), Some(message)) = fields
+                    && stage == Stage::Body as u8
+                {
+                    kept.push((key.to_vec(), at_ms, message));
+                }
+                Ok(match kept.len() < limit {
+                    true => Walk::On,
+                    false => Walk::Stop,
+                })
+            })?;
+        let mut given_up = 0;
+        for (key, at_ms, message) in kept {
+            turn.batch.delete_raw(&key);
+            if self.is_finished(turn, message)? {
+                self.remove_body(turn, message)?;
+                let later = at_ms.saturating_add(self.retention.records_ms);
+                turn.batch
+                    .mark(&Key::expiry(later, Stage::Records, message));
+                given_up += 1;
+            }
+        }
+        Ok(given_up)
+    }
+
     fn remove_body(&self, turn: &mut Turn, id: QueueId) -> Result<(), SpoolError> {
         let key = Key::message(id);
         let Some(mut record) = self.store.get::<MessageRecord>(&key)? else {
@@ -98,6 +130,10 @@ impl Committer {
                 turn.batch.delete_raw(key);
                 Ok(Walk::On)
             })?;
+        if let Some(record) = self.store.get::<MessageRecord>(&Key::message(id))? {
+            turn.batch
+                .delete(&Key::late(record.envelope.received_ms, id));
+        }
         turn.batch.delete(&Key::message(id));
         Ok(())
     }

@@ -328,6 +328,23 @@ pub fn lane(
     Ok(found)
 }
 
+/// Messages accepted before a time whose senders want to be told of a delay, and were not.
+pub fn late(store: &Store, before_ms: u64, limit: usize) -> Result<Vec<QueueId>, SpoolError> {
+    let mut found = Vec::new();
+    let from = Key::of(super::layout::Kind::Late);
+    store.walk(from.as_ref(), Key::lates(before_ms).as_ref(), |key, _| {
+        if found.len() >= limit {
+            return Ok(Walk::Stop);
+        }
+        let mut reader = KeyReader::new(key);
+        if let (Some(_), Some(id)) = (reader.u64(), reader.queue_id()) {
+            found.push(id);
+        }
+        Ok(Walk::On)
+    })?;
+    Ok(found)
+}
+
 /// The delivery that comes right behind this one in every order.
 pub fn next(id: DeliveryId) -> DeliveryId {
     match id.recipient.checked_add(1) {

@@ -25,6 +25,15 @@ pub enum Request {
         /// Their queue ids.
         reply: Reply<Vec<QueueId>>,
     },
+    /// A sender was told of a delay, or need not be.
+    Warn {
+        /// Of which message.
+        id: QueueId,
+        /// In which words.
+        report: Option<Report>,
+        /// The report's queue id.
+        reply: Reply<Option<QueueId>>,
+    },
     /// Domains to know.
     AddDomains(Vec<String>, Reply<()>),
     /// An operator's order.
@@ -47,6 +56,13 @@ pub enum Request {
         /// How many were removed.
         reply: Reply<usize>,
     },
+    /// Bytes of finished messages given up before their time.
+    Relieve {
+        /// Messages at most.
+        limit: usize,
+        /// Of how many.
+        reply: Reply<usize>,
+    },
     /// Nothing, durably.
     Probe(Reply<()>),
     /// Counters and indices made anew from the deliveries' records.
@@ -62,11 +78,14 @@ impl Request {
             Self::Accept(_, reply) => drop(reply.send(Err(error))),
             Self::Advance(_, reply) => drop(reply.send(Err(error))),
             Self::Bounce { reply, .. } => drop(reply.send(Err(error))),
+            Self::Warn { reply, .. } => drop(reply.send(Err(error))),
             Self::AddDomains(_, reply) | Self::Probe(reply) | Self::Close(reply) => {
                 drop(reply.send(Err(error)));
             }
             Self::Command { reply, .. } => drop(reply.send(Err(error))),
-            Self::Purge { reply, .. } => drop(reply.send(Err(error))),
+            Self::Purge { reply, .. } | Self::Relieve { reply, .. } => {
+                drop(reply.send(Err(error)));
+            }
             Self::Repair(reply) => drop(reply.send(Err(error))),
         }
     }

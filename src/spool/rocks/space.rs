@@ -34,6 +34,16 @@ impl Space {
         Ok(())
     }
 
+    /// Whether it will soon be too full to take mail.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn is_short(&self) -> Result<bool, SpoolError> {
+        // So that what is given up makes room before anybody is refused.
+        let wanted_bytes = self.min_free_bytes.saturating_add(self.min_free_bytes / 8);
+        Ok(self.free_bytes()? < wanted_bytes)
+    }
+
     /// Bytes that an unprivileged process can still write.
     pub fn free_bytes(&self) -> Result<u64, SpoolError> {
         let space = rustix::fs::statvfs(&self.directory).map_err(|error| SpoolError::Io {

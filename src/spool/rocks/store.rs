@@ -88,6 +88,17 @@ impl Store {
     }
 }
 
+/// What only maintenance does.
+impl Store {
+    /// Gives the space of removed small bodies back to the file system. It takes its time;
+    /// reading and writing go on meanwhile.
+    pub fn reclaim_bodies(&self) -> Result<(), SpoolError> {
+        let all: Option<&[u8]> = None;
+        self.db.compact_range_cf(bodies(&self.db)?, all, all);
+        Ok(())
+    }
+}
+
 /// The database as of a moment, or as it is.
 pub struct View<'a> {
     db: &'a DB,

@@ -73,6 +73,81 @@ async fn a_pause_in_the_middle_of_a_canary_does_not_end_it() {
 }
 
 #[tokio::test]
+async fn a_short_disk_takes_the_oldest_delivered_bytes_first_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(&directory);
+    config.min_free_bytes = 1 << 60;
+    let spool = open(&config).await;
+    let mut ids = Vec::new();
+    for bytes in [
+        b"one".to_vec(),
+        noise(200_000),
+        b"three".to_vec(),
+        noise(200_000),
+    ] {
+        ids.push(accept(&spool, &["a@corp.example"], &bytes).await.id());
+    }
+    command(&spool, DomainCommand::release()).await;
+    for id in &ids[..3] {
+        step(&spool, *id, 0, Step::Attempt).await.unwrap();
+        step(&spool, *id, 0, Step::Deliver).await.unwrap();
+    }
+    assert_eq!(spool.relieve(2).await.unwrap(), 2);
+    let mut kept = Vec::new();
+    for id in &ids {
+        kept.push(spool.message(*id).await.unwrap().unwrap().has_body);
+    }
+    assert_eq!(kept, [false, false, true, true]);
+    assert_eq!(spool.relieve(9).await.unwrap(), 1);
+    // What waits is not touched, and nothing of the account is lost.
+    assert_eq!(spool.relieve(9).await.unwrap(), 0);
+    assert_eq!(read_all(&spool, ids[3]).await, noise(200_000));
+    assert_eq!(spool.measures().given_up.get(), 3);
+    assert_balanced(&spool).await;
+}
+
+/// What was delivered goes back to its place, and is kept as long as anything that waits.
+#[tokio::test]
+async fn a_rewind_is_at_its_old_place_and_does_not_expire() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory);
+    let spool = open(&config).await;
+    let first = accept(&spool, &["a@corp.example"], b"x").await.id();
+    let second = accept(&spool, &["a@corp.example"], b"y").await.id();
+    command(&spool, DomainCommand::release()).await;
+    for id in [first, second] {
+        step(&spool, id, 0, Step::Attempt).await.unwrap();
+        step(&spool, id, 0, Step::Deliver).await.unwrap();
+    }
+    let third = accept(&spool, &["a@corp.example"], b"z").await.id();
+    let order = async || {
+        let all = spool.unfinished("corp.example".into(), None, 9).await;
+        let all: Vec<QueueId> = all.unwrap().iter().map(|one| one.id.message).collect();
+        all
+    };
+    assert_eq!(order().await, [third]);
+    assert!(step(&spool, third, 0, Step::Rewind).await.is_err());
+    step(&spool, first, 0, Step::Rewind).await.unwrap();
+    assert_eq!(order().await, [first, third]);
+    let status = spool.domain("corp.example").unwrap();
+    assert_eq!(
+        (status.ledger.in_doubt.count, status.ledger.doubted),
+        (1, 1)
+    );
+    // Long after its first expiry it is there, and the other one is not.
+    spool.purge(u64::MAX, 9).await.unwrap();
+    assert_eq!(read_all(&spool, first).await, b"x");
+    let gone = step(&spool, second, 0, Step::Rewind).await;
+    assert!(
+        matches!(gone, Err(SpoolError::NoBody(id)) if id == second),
+        "{gone:?}"
+    );
+    step(&spool, first, 0, Step::Found).await.unwrap();
+    assert_eq!(spool.domain("corp.example").unwrap().ledger.found, 1);
+    assert_balanced(&spool).await;
+}
+
+#[tokio::test]
 async fn a_closed_gate_keeps_an_empty_release_from_going_on() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(&directory);
