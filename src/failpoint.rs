@@ -72,6 +72,14 @@ failpoints! {
     ReleaseRewound = "release.rewound",
     /// The messages of a canary were sent; that they were is not on disk.
     ReleaseCanarySent = "release.canary_sent",
+    /// The mover has announced messages; none has left.
+    MoveIntended = "move.intended",
+    /// The target has answered for messages; it is not noted.
+    MoveAppended = "move.appended",
+    /// What became of messages is noted; the folder is not through.
+    MoveSettled = "move.settled",
+    /// A folder is through; where it stands is not noted.
+    MovePassed = "move.passed",
     /// The removal of bodies is on disk, their files are there.
     PurgeCommitted = "purge.committed",
     /// The first of these files is gone.

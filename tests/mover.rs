@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -292,6 +293,30 @@ fn killed_at_any_time_each_message_arrives_once() {
         std::thread::sleep(Duration::from_millis(20 + random.below(3_500)));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+    scene.pass();
+    scene.assert_equal("bob");
+    assert_eq!(scene.pass()[0]["copied"], 0);
+}
+
+/// Killed between any two calls that exactly-once rests on.
+#[test]
+fn killed_at_each_step_each_message_arrives_once() {
+    let scene = Scene::new(SLASH, SLASH, &["bob"]);
+    scene.source.fill("bob", 4, 60);
+    for point in [
+        "move.intended",
+        "move.appended",
+        "move.settled",
+        "move.passed",
+    ] {
+        scene.source.add("bob", 20);
+        let output = scene
+            .command(&["--once"])
+            .env("RELAY_FAILPOINT", point)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.signal(), Some(9), "{point}: {output:?}");
     }
     scene.pass();
     scene.assert_equal("bob");

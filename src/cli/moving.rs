@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Passes until one finds nothing new, some time after the newest message at the source.
     #[arg(long, conflicts_with = "stragglers")]
     until_converged: bool,
+    /// Keep each message that the target does not take as a file below this directory.
+    #[arg(long, value_name = "DIR")]
+    keep_refused: Option<PathBuf>,
     /// Passes without end, for what still reaches the old server after the release.
     #[arg(long)]
     stragglers: bool,
@@ -90,7 +93,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     };
     let all = all_accounts(table, arguments.accounts.as_deref())?;
     let chosen = chosen(&all, &arguments.only)?;
-    let mover = Arc::new(prepare(&config, table)?);
+    let mover = Arc::new(prepare(&config, table, arguments.keep_refused.clone())?);
     let tasks: Vec<Task> = chosen.into_iter().map(Task::new).collect();
     if arguments.dry_run {
         return preview(context, &mover, &tasks).await;
@@ -176,7 +179,7 @@ pub(super) fn chosen(all: &[Account], only: &[String]) -> anyhow::Result<Vec<Acc
     })
 }
 
-fn prepare(config: &Config, table: &Table) -> anyhow::Result<Mover> {
+fn prepare(config: &Config, table: &Table, keep_refused: Option<PathBuf>) -> anyhow::Result<Mover> {
     let home = config.spool.path.join("mover");
     let state = State::open(&home)?;
     let directory = home.join("tmp");
@@ -192,6 +195,7 @@ fn prepare(config: &Config, table: &Table) -> anyhow::Result<Mover> {
         directory,
         limits: Limits::default(),
         connections: table.connections,
+        keep_refused,
     })
 }
 
@@ -238,7 +242,7 @@ fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> an
 
 /// A folder of the state for people.
 fn folder_shown(raw: &[u8]) -> String {
-    human::printable(&crate::imap::Name::from_raw(raw).to_string())
+    crate::imap::Name::from_raw(raw).to_string()
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub(super) const IMAP: &[&str] = &[
     "tls",
     "admin_user",
     "admin_password_file",
+    "token_command",
     "ca",
     "pin",
 ];

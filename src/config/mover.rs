@@ -46,6 +46,9 @@ pub struct ImapServer {
     /// An administrator who logs in in the place of each user (SASL PLAIN with an
     /// authorization identity, RFC 4616).
     pub admin: Option<Admin>,
+    /// A command, for `/bin/sh`, that writes an OAuth 2 access token for the user in
+    /// `RELAY_USER` (XOAUTH2); for accounts without a password of their own.
+    pub token_command: Option<String>,
     /// PEM with the authorities that are believed in the place of the usual ones.
     pub ca: Option<PathBuf>,
     /// SHA-256 of the server's certificate in lower case hexadecimal digits: it is believed,
@@ -126,6 +129,12 @@ fn server(mover: &Section<'_>, key: &str, base: &Path) -> Option<ImapServer> {
     let ca = section.filled("ca").and_then(|entry| entry.path(base));
     let pin = section.filled("pin").and_then(|entry| entry.fingerprint());
     let admin = admin(&section, base);
+    let token_command = section.filled("token_command");
+    if let (Some(_), Some(entry)) = (&admin, &token_command) {
+        let why = "is one way too many: there is an admin_user already";
+        entry.invalid::<()>(why.to_owned());
+    }
+    let token_command = token_command.and_then(|entry| Some(entry.text()?.to_owned()));
     let entry = section.required("host", "the server's name or address is needed")?;
     let text = entry.text()?;
     let host = match host::name_or_address(text) {
@@ -137,6 +146,7 @@ fn server(mover: &Section<'_>, key: &str, base: &Path) -> Option<ImapServer> {
         port,
         tls,
         admin,
+        token_command,
         ca,
         pin,
     })
@@ -224,6 +234,7 @@ mod tests {
             port: 993,
             tls: ImapTls::Implicit,
             admin: None,
+            token_command: None,
             ca: None,
             pin: None,
         };
@@ -254,7 +265,7 @@ mod tests {
              source = {{ host = \"192.0.2.1\", tls = \"none\", admin_user = \"zimbra\", \
              admin_password_file = \"pw\" }}\n\
              target = {{ host = \"new.example\", port = 1143, tls = \"starttls\", ca = \"ca.pem\", \
-             pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexclude = [\"Spam\", \"Old/*\"]\n\
+             token_command = \"get-token\", pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexclude = [\"Spam\", \"Old/*\"]\n\
              [[mover.rename]]\nfrom = \"A/B\"\nto = \"C\"\n"
         );
         let file = Path::new("/etc/relay/relay.toml");
@@ -270,6 +281,7 @@ mod tests {
             &("ab".repeat(31) + "cd")
         );
         assert_eq!(mover.connections, 1);
+        assert_eq!(mover.target.token_command.as_deref(), Some("get-token"));
         assert_eq!(mover.exclude, ["Spam", "Old/*"]);
         assert_eq!(mover.rename[0].to, "C");
         assert_eq!(Config::parse(&config.to_toml(), file).unwrap(), config);

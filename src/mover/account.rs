@@ -18,6 +18,7 @@ use super::{
     run::Task,
     state::{At, NoteKind, State, StateError},
     target::failure,
+    token::TokenError,
 };
 use crate::imap::{self, Code, Error, Limits, Name, Session};
 use std::{
@@ -49,6 +50,8 @@ pub struct Mover {
     pub directory: PathBuf,
     /// What is put up with from servers.
     pub limits: Limits,
+    /// Where messages are kept that the target does not take, if they shall be.
+    pub keep_refused: Option<PathBuf>,
     /// Folders of an account at once, over a connection to each side for each.
     pub connections: usize,
 }
@@ -286,8 +289,15 @@ impl Mover {
     }
 
     pub(super) async fn connect(&self, account: &Account) -> Result<(Session, Session), Stop> {
-        let source = self.source.login(&account.source);
-        let target = self.target.login(&account.target);
+        let (source, target) = tokio::join!(
+            self.source.login(&account.source),
+            self.target.login(&account.target),
+        );
+        let no_token = |side: &'static str| {
+            move |error: TokenError| Stop::Account(Stopped::Failed(error.to_string()).at(side))
+        };
+        let source = source.map_err(no_token("source"))?;
+        let target = target.map_err(no_token("target"))?;
         let (source, target) = tokio::join!(
             imap::connect(&self.source.endpoint, &source, &self.limits),
             imap::connect(&self.target.endpoint, &target, &self.limits),
@@ -346,7 +356,7 @@ pub async fn side(session: &mut Session) -> Result<(Side, Names), Failure> {
     let names = if zimbra {
         Names::Zimbra
     } else {
-        Names::Liberal
+        Names::of(|name| session.has(name))
     };
     Ok((Side::new(folders, &namespaces), names))
 }

@@ -2,7 +2,7 @@
 //! without a name while they are many, so that an account takes little memory whatever it
 //! holds. A file of a process that was killed is gone with it.
 
-use super::hash::{Hasher, Identity};
+use super::hash::{Hasher, Identity, Known};
 use crate::imap::{BodySink, BodySource, Fetched, Meta};
 use std::{
     fs::File,
@@ -64,6 +64,27 @@ impl Body {
             body: self.clone(),
             at: 0,
         }
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub async fn write_to(&self, file: &mut File) -> io::Result<()> {
+        let mut reader = self.reader();
+        while let Some(part) = reader.chunk().await? {
+            file.write_all(&part)?;
+        }
+        Ok(())
+    }
+
+    /// BLAKE3 of the very bytes; none when they cannot be read back.
+    pub async fn digest(&self) -> Option<[u8; 32]> {
+        let (mut hasher, mut reader) = (blake3::Hasher::new(), self.reader());
+        while let Some(part) = reader.chunk().await.ok()? {
+            hasher.update(&part);
+        }
+        Some(*hasher.finalize().as_bytes())
     }
 
     /// The Message-ID, as it stands in the header.
@@ -145,7 +166,7 @@ pub struct Read {
     /// UID.
     pub uid: u32,
     /// What it is known by.
-    pub identity: Identity,
+    pub known: Known,
     /// Its bytes.
     pub body: Body,
 }
@@ -236,9 +257,37 @@ impl BodySink for Collector {
         };
         self.done.push(Read {
             uid,
-            identity: now.hasher.finish(),
+            known: now.hasher.known(),
             body,
         });
+        Ok(())
+    }
+}
+
+/// Takes messages only for the digest of their very bytes.
+#[derive(Debug, Default)]
+pub struct Digests {
+    now: Option<(u32, blake3::Hasher)>,
+    /// UID and BLAKE3, in the order in which they came.
+    pub done: Vec<(u32, [u8; 32])>,
+}
+
+impl BodySink for Digests {
+    async fn begin(&mut self, body: Fetched) -> io::Result<()> {
+        self.now = Some((body.uid, blake3::Hasher::new()));
+        Ok(())
+    }
+
+    async fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (_, hasher) = self.now.as_mut().ok_or_else(out_of_turn)?;
+        hasher.update(bytes);
+        Ok(())
+    }
+
+    async fn end(&mut self, meta: Meta) -> io::Result<()> {
+        let (uid, hasher) = self.now.take().ok_or_else(out_of_turn)?;
+        let uid = if meta.uid == 0 { uid } else { meta.uid };
+        self.done.push((uid, *hasher.finalize().as_bytes()));
         Ok(())
     }
 }
@@ -278,7 +327,7 @@ fn out_of_turn() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mover::hash::identity;
+    use crate::mover::hash::known;
 
     async fn collected(messages: &[&[u8]]) -> Vec<Read> {
         let directory = tempfile::tempdir().unwrap();
@@ -307,7 +356,7 @@ mod tests {
         let reads = collected(&messages).await;
         assert_eq!(reads.len(), messages.len());
         for (read, message) in reads.iter().zip(&messages) {
-            assert_eq!(read.identity, identity(message));
+            assert_eq!(read.known, known(message));
             assert_eq!(read.body.len(), message.len() as u64);
             let mut reader = read.body.reader();
             let mut again = Vec::new();

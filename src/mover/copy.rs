@@ -11,11 +11,11 @@
 
 use super::{
     body::Body,
-    date,
-    hash::Identity,
+    date, flags,
+    hash::{Identity, Known},
     state::{At, MessageRecord, NoteKind, NoteRecord, Outcome, State, StateError},
 };
-use crate::imap::UidSet;
+use crate::{failpoint::Failpoint, imap::UidSet};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     future::Future,
@@ -28,11 +28,13 @@ pub struct Message {
     /// Its UID at the source.
     pub uid: u32,
     /// What it is known by.
-    pub identity: Identity,
+    pub known: Known,
     /// As the source says it; empty where it says none.
     pub internal_date: String,
-    /// As the source has them.
+    /// As the source has them, but for what is left out.
     pub flags: Vec<String>,
+    /// Keywords that the target has refused.
+    pub left_out: Vec<String>,
     /// Its bytes, unchanged.
     pub body: Body,
 }
@@ -122,16 +124,29 @@ pub enum CopyError {
 }
 
 /// What became of a batch.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Copied {
     /// Messages that the target took, by UID at the source, with their UIDs there.
     pub messages: Vec<(u32, Option<u32>)>,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that it did not, by UID at the source, with its words.
-    pub refused: Vec<(u32, String)>,
+    /// Those that it did not.
+    pub refused: Vec<Refused>,
     /// How often a batch was refused as a whole and cut.
     pub cuts: u64,
+}
+
+/// A message that the target does not take.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Its UID at the source.
+    pub uid: u32,
+    /// The server's words.
+    pub reply: String,
+    /// What it is known by.
+    pub hash: [u8; 32],
+    /// Its bytes.
+    pub body: Body,
 }
 
 /// Appends messages, of which none is at the target, in their order.
@@ -154,11 +169,14 @@ pub async fn append(
         let target_uidnext = target.uidnext().await?;
         let intent = Outcome::Intended { target_uidnext };
         state.intend(at, &records(&batch, |_| intent.clone()))?;
+        Failpoint::MoveIntended.pass();
         let mut results = target.append(&batch).await;
+        Failpoint::MoveAppended.pass();
         let short = || Err(lost("the server did not answer for each message"));
         results.resize_with(batch.len(), short);
         let (taken, refused, stop) = sort(batch, results);
         took(state, at, target, target_uidnext, &taken, &mut copied).await?;
+        Failpoint::MoveSettled.pass();
         if let Some(failure) = stop {
             return Err(failure.into());
         }
@@ -227,7 +245,8 @@ async fn took(
     if uids.contains(&None) {
         // Without UIDPLUS they are the new ones with these bytes.
         let found = since(target, target_uidnext).await?;
-        uids = assign(taken.iter().map(|(message, _)| message.identity), found);
+        let wanted: Vec<Known> = taken.iter().map(|(message, _)| message.known).collect();
+        uids = assign(&wanted, found);
     }
     let mut done = Vec::with_capacity(taken.len());
     for ((message, _), target_uid) in taken.iter().zip(uids) {
@@ -255,7 +274,12 @@ fn refuse(
         reply: reply.clone(),
     };
     state.settle(at, &[(message.uid, record(message, refused))])?;
-    copied.refused.push((message.uid, reply));
+    copied.refused.push(Refused {
+        uid: message.uid,
+        reply,
+        hash: message.known.identity.hash,
+        body: message.body.clone(),
+    });
     Ok(())
 }
 
@@ -268,16 +292,11 @@ fn plainer(message: &Message) -> Option<(Message, String)> {
         plainer.internal_date = date;
         return Some((plainer, why));
     }
-    plainer.flags.retain(|flag| flag.starts_with('\\'));
-    let left_out: Vec<&str> = (message.flags.iter())
-        .filter(|flag| !flag.starts_with('\\'))
-        .map(String::as_str)
-        .collect();
-    let why = format!(
-        "the target does not take the keywords {}",
-        left_out.join(" ")
-    );
-    (!left_out.is_empty()).then_some((plainer, why))
+    let (flags, keywords) = flags::parted(&message.flags);
+    let why = flags::left_out(&keywords);
+    plainer.flags = flags;
+    plainer.left_out = keywords;
+    (!plainer.left_out.is_empty()).then_some((plainer, why))
 }
 
 /// A note on a message.
@@ -329,11 +348,10 @@ pub async fn recover(
     let mut found = settled(target, from).await?;
     // Another message of the same bytes that is another's copy is not this one's.
     found.retain(|one| !taken.contains(&one.uid));
-    let identities = intents.iter().map(|(_, record, _)| Identity {
-        hash: record.hash,
-        bytes: record.size,
-    });
-    let uids = assign(identities, found);
+    let wanted: Vec<Known> = (intents.iter())
+        .map(|(_, record, _)| record.known())
+        .collect();
+    let uids = assign(&wanted, found);
     let mut recovered = Recovered::default();
     let mut adopted = Vec::new();
     for ((uid, mut record, _), target_uid) in intents.into_iter().zip(uids) {
@@ -370,15 +388,18 @@ async fn settled(target: &mut impl Target, from: u32) -> Result<Vec<Found>, Fail
     }
 }
 
-/// For each message one that was found with its bytes, each given once, in their order.
-fn assign(wanted: impl Iterator<Item = Identity>, mut found: Vec<Found>) -> Vec<Option<u32>> {
+/// For each message one that was found with its bytes, each given once, in their order; for
+/// those that are left, one with what a server may have made of them.
+fn assign(wanted: &[Known], mut found: Vec<Found>) -> Vec<Option<u32>> {
     found.sort_by_key(|one| one.uid);
     let mut uids: HashMap<Identity, VecDeque<u32>> = HashMap::new();
     for one in found {
         uids.entry(one.identity).or_default().push_back(one.uid);
     }
-    wanted
-        .map(|identity| uids.get_mut(&identity)?.pop_front())
+    let mut take = |identity: Identity| uids.get_mut(&identity)?.pop_front();
+    let exact: Vec<Option<u32>> = wanted.iter().map(|known| take(known.identity)).collect();
+    (exact.into_iter().zip(wanted))
+        .map(|(uid, known)| uid.or_else(|| take(known.other()?)))
         .collect()
 }
 
@@ -394,10 +415,11 @@ fn records(
 /// What is noted of a message.
 pub(super) fn record(message: &Message, outcome: Outcome) -> MessageRecord {
     MessageRecord {
-        hash: message.identity.hash,
-        size: message.identity.bytes,
+        hash: message.known.identity.hash,
+        ascii_head: message.known.ascii_head,
+        size: message.known.identity.bytes,
         internal_date: message.internal_date.clone(),
-        flags: message.flags.clone(),
+        flags: [&message.flags[..], &message.left_out].concat(),
         outcome,
     }
 }

@@ -58,6 +58,24 @@ impl Permanent {
     }
 }
 
+/// System flags, and keywords.
+#[must_use]
+pub fn parted(flags: &[String]) -> (Vec<String>, Vec<String>) {
+    flags
+        .iter()
+        .cloned()
+        .partition(|flag| flag.starts_with('\\'))
+}
+
+/// Why a message lacks these keywords, which PERMANENTFLAGS promise to take.
+#[must_use]
+pub fn left_out(keywords: &[String]) -> String {
+    format!(
+        "the target does not take the keywords {}",
+        keywords.join(" ")
+    )
+}
+
 /// Whether it is an atom, perhaps behind a backslash (RFC 9051 §9, flag).
 fn is_sendable(flag: &str) -> bool {
     let atom = flag.strip_prefix('\\').unwrap_or(flag);

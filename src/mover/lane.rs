@@ -147,6 +147,7 @@ impl Lane {
             gauge,
             pace: &mut self.pace,
             report: &mut self.end.done,
+            keep: self.mover.keep_refused.as_deref(),
         };
         pass::folder(
             &self.mover.state,

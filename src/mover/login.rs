@@ -1,6 +1,9 @@
 //! Who logs in where: the configuration and the accounts file, as the wire takes them.
 
-use super::accounts::{self, AccountsError, Administered, Login, Secret};
+use super::{
+    accounts::{self, AccountsError, Administered, Login, Secret},
+    token::{TokenError, token},
+};
 use crate::{
     config::{Admin, ImapServer, ImapTls},
     imap::{self, Endpoint, Tls},
@@ -14,6 +17,8 @@ pub struct Server {
     /// Where it is.
     pub endpoint: Endpoint,
     admin: Option<(String, Secret)>,
+    /// `token_command`
+    token_command: Option<String>,
 }
 
 /// Its debug form shows no secret.
@@ -61,14 +66,24 @@ impl Server {
                 trust,
             },
             admin,
+            token_command: config.token_command.clone(),
         })
     }
 
-    /// Logs in for an account: by its own password where it has one, else by the
-    /// administrator's.
-    #[must_use]
-    pub fn login(&self, account: &Login) -> imap::Login {
-        match (&account.password, &self.admin) {
+    /// Logs in for an account: by its own password where it has one, else by a token or by the
+    /// administrator's password.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn login(&self, account: &Login) -> Result<imap::Login, TokenError> {
+        if let (None, Some(command)) = (&account.password, &self.token_command) {
+            let token = token(command, &account.user).await?;
+            return Ok(imap::Login::XOauth2 {
+                user: account.user.clone(),
+                token: token.expose().to_owned(),
+            });
+        }
+        Ok(match (&account.password, &self.admin) {
             (None, Some((admin, password))) => imap::Login::Plain {
                 authzid: account.user.clone(),
                 user: admin.clone(),
@@ -78,7 +93,7 @@ impl Server {
                 user: account.user.clone(),
                 password: password.as_ref().map_or("", Secret::expose).to_owned(),
             },
-        }
+        })
     }
 }
 
@@ -86,8 +101,8 @@ impl Server {
 #[must_use]
 pub fn administered(source: &ImapServer, target: &ImapServer) -> Administered {
     Administered {
-        source: source.admin.is_some(),
-        target: target.admin.is_some(),
+        source: source.admin.is_some() || source.token_command.is_some(),
+        target: target.admin.is_some() || target.token_command.is_some(),
     }
 }
 
@@ -95,8 +110,8 @@ pub fn administered(source: &ImapServer, target: &ImapServer) -> Administered {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_own_password_goes_before_the_administrators() {
+    #[tokio::test]
+    async fn an_own_password_goes_before_the_administrators() {
         let directory = tempfile::tempdir().unwrap();
         let password_file = directory.path().join("pw");
         std::fs::write(&password_file, "hush\n").unwrap();
@@ -108,6 +123,7 @@ mod tests {
                 user: "zimbra".into(),
                 password_file,
             }),
+            token_command: None,
             ca: None,
             pin: Some("0a".repeat(32)),
         };
@@ -122,13 +138,23 @@ mod tests {
             user: "zimbra".into(),
             password: "hush".into(),
         };
-        assert_eq!(server.login(&account), expected);
+        assert_eq!(server.login(&account).await.unwrap(), expected);
         account.password = Some(Secret::new("own".into()));
         let expected = imap::Login::Password {
             user: "bob".into(),
             password: "own".into(),
         };
-        assert_eq!(server.login(&account), expected);
+        assert_eq!(server.login(&account).await.unwrap(), expected);
         assert!(!format!("{server:?}").contains("hush"));
+        account.password = None;
+        let server = Server {
+            token_command: Some("echo fresh".into()),
+            ..server
+        };
+        let expected = imap::Login::XOauth2 {
+            user: "bob".into(),
+            token: "fresh".into(),
+        };
+        assert_eq!(server.login(&account).await.unwrap(), expected);
     }
 }

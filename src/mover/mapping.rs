@@ -59,10 +59,38 @@ pub struct Style {
 /// What a target takes as a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
-    /// Nearly everything: Dovecot, Cyrus, Courier.
+    /// Nearly everything: Dovecot.
     Liberal,
+    /// Cyrus: not all of ASCII's signs.
+    Cyrus,
+    /// Courier: no `/`, and no character beyond the basic plane (emoji).
+    Courier,
     /// Zimbra and Carbonio: no `:`, `/`, `"`, no space at the end.
     Zimbra,
+}
+
+impl Names {
+    /// From what the server says that it can do: each has words of its own.
+    #[must_use]
+    pub fn of(has: impl Fn(&str) -> bool) -> Self {
+        if has("X-SIEVE-MAILBOX") || has("X-REPLICATION") {
+            Self::Cyrus
+        } else if has("ACL2=UNION") {
+            Self::Courier
+        } else {
+            Self::Liberal
+        }
+    }
+
+    /// Whether a name with this character is refused.
+    fn refuse(self, c: char) -> bool {
+        match self {
+            Self::Liberal => false,
+            Self::Zimbra => matches!(c, ':' | '/' | '"'),
+            Self::Cyrus => r#"!";<>\^`{|}"#.contains(c),
+            Self::Courier => c == '/' || c > '\u{FFFF}',
+        }
+    }
 }
 
 /// What becomes of a folder.
@@ -244,7 +272,7 @@ impl Mapping<'_> {
         let illegal = |c: char| {
             c.is_control()
                 || self.target.separator == Some(c)
-                || (self.names == Names::Zimbra && matches!(c, ':' | '/' | '"'))
+                || self.names.refuse(c)
                 // RFC 3501 §5.1: wildcards of LIST.
                 || matches!(c, '*' | '%')
         };
@@ -253,6 +281,10 @@ impl Mapping<'_> {
             .take(PART_CHARS_MAX)
             .map(|c| if illegal(c) { '_' } else { c })
             .collect();
+        if self.names == Names::Liberal && legal.starts_with('~') {
+            // Dovecot's way to other users' home directories.
+            legal.replace_range(..1, "_");
+        }
         if self.names == Names::Zimbra {
             let kept = legal.trim_end_matches(' ').len();
             legal.truncate(kept);
@@ -378,6 +410,26 @@ mod tests {
             paths(&mapping(COURIER, SLASH), &folders[..2], &[]),
             ["a:b\"c", "end  "]
         );
+    }
+
+    #[test]
+    fn cyrus_and_courier_refuse_signs_of_their_own() {
+        let tilde = listed("~a|b~|~");
+        assert_eq!(paths(&mapping(SLASH, SLASH), &[tilde], &[]), ["_a|b~|_"]);
+        let names = ["quo\"ted; a|b", "📮 post/x", "Entwürfe.(2)"].map(listed);
+        let mut other = mapping(SLASH, SLASH);
+        other.names = Names::Cyrus;
+        assert_eq!(paths(&other, &names[..1], &[]), ["quo_ted_ a|b"]);
+        let mut courier = mapping(SLASH, COURIER);
+        courier.names = Names::Courier;
+        assert_eq!(
+            paths(&courier, &names[1..], &[]),
+            ["INBOX|_ post_x", "INBOX|Entwürfe_(2)"]
+        );
+        let has = |all: &'static [&str]| Names::of(|one| all.contains(&one));
+        assert_eq!(has(&["ACL", "ACL2=UNION"]), Names::Courier);
+        assert_eq!(has(&["X-REPLICATION"]), Names::Cyrus);
+        assert_eq!(has(&["ACL"]), Names::Liberal);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     copy::{CopyError, Target},
-    hash::Identity,
+    hash::{Identity, Known},
     state::{At, Outcome, State},
 };
 use std::collections::HashSet;
@@ -53,8 +53,14 @@ impl Matching {
         Ok(Self { found })
     }
 
-    /// The first message with these bytes that was not given before.
-    pub fn take(&mut self, identity: Identity) -> Option<u32> {
+    /// The first message with these bytes that was not given before; else one with what a
+    /// server may have made of them.
+    pub fn take(&mut self, known: Known) -> Option<u32> {
+        let other = known.other();
+        self.first(known.identity).or_else(|| self.first(other?))
+    }
+
+    fn first(&mut self, identity: Identity) -> Option<u32> {
         let head = head(identity);
         let first = self.found.partition_point(|(other, _)| *other < head);
         let same = self.found.get_mut(first..).unwrap_or_default();
@@ -76,18 +82,26 @@ fn head(identity: Identity) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mover::hash::identity;
+    use crate::mover::hash::{identity, known};
 
     #[test]
     fn each_copy_is_given_once_in_their_order() {
-        let (a, b) = (identity(b"a"), identity(b"b"));
-        let mut found = vec![(head(b), 7), (head(a), 9), (head(a), 3)];
+        let of = |text| head(identity(text));
+        let (a, b) = (known(b"a"), known(b"b"));
+        let mut found = vec![
+            (of(b"b"), 7),
+            (of(b"a"), 9),
+            (of(b"a"), 3),
+            (of(b"X: X\r\n"), 5),
+        ];
         found.sort_unstable();
         let mut matching = Matching { found };
         assert_eq!(matching.take(a), Some(3));
         assert_eq!(matching.take(a), Some(9));
         assert_eq!(matching.take(a), None);
         assert_eq!(matching.take(b), Some(7));
-        assert_eq!(matching.take(identity(b"c")), None);
+        assert_eq!(matching.take(known(b"c")), None);
+        assert_eq!(matching.take(known(b"X: \xe4\r\n")), Some(5));
+        assert_eq!(matching.take(known(b"X: X\r\n")), None);
     }
 }

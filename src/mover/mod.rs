@@ -4,13 +4,13 @@
 //! - `accounts`: whose mailboxes; `mapping`: which folder becomes which.
 //! - `run`: all accounts, in passes; `account`: one of them; `lane`: its folders, over several
 //!   connections at once; `pace`: how much in one batch; `folders`: both sides' folders; `source`, `target`: the two ends of a folder over IMAP; `login`: who
-//!   logs in where.
+//!   logs in where; `token`: by which OAuth 2 token.
 //! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
 //!   flags the target takes; `matching`: what the target had already; `converge`: whether a
 //!   pass was the last one.
 //! - `preview`: what copying would do, without doing it.
 //! - `copy`: messages into a folder, each exactly once whatever is lost on the way; `body`:
-//!   their bytes in little memory; `hash`: how a message is known again at the other server;
+//!   their bytes in little memory; `keep`: those that the target does not take, as files; `hash`: how a message is known again at the other server;
 //!   `date`: INTERNALDATE.
 //! - `state`: what has been copied, on disk; the only place here that knows RocksDB.
 //! - `meter`: how far a run is, for those who watch it; `publish`: the same in a file, with who
@@ -27,6 +27,7 @@ pub mod date;
 pub mod flags;
 pub mod folders;
 pub mod hash;
+pub mod keep;
 pub mod lane;
 pub mod login;
 pub mod mapping;
@@ -41,3 +42,4 @@ pub mod run;
 pub mod source;
 pub mod state;
 pub mod target;
+pub mod token;

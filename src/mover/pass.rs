@@ -16,19 +16,21 @@ use super::{
     body::Read,
     copy::{Copied, CopyError, Failure, Message, Target, append, recover},
     date,
-    flags::Permanent,
+    flags::{Permanent, left_out},
     folders::Pair,
+    keep::keep,
     matching::Matching,
     meter::Gauge,
     pace::{Pace, Went},
     plan::{Flags, Plan, Standing, Work, plan},
-    state::{At, FolderRecord, MessageRecord, Outcome, State},
+    state::{At, FolderRecord, MessageRecord, NoteKind, Outcome, State},
 };
-use crate::imap::UidSet;
+use crate::{failpoint::Failpoint, imap::UidSet};
 use flagging::{Settings, carry_flags};
 use std::{
     collections::{BTreeSet, VecDeque},
     future::Future,
+    path::Path,
     time::Instant,
 };
 use verify::Verify;
@@ -77,6 +79,12 @@ pub trait Folder: Target {
 
     /// What is known of those of these messages that exist.
     fn scan(&mut self, uids: &UidSet) -> impl Future<Output = Result<Vec<Meta>, Failure>> + Send;
+
+    /// BLAKE3 of the very bytes of those of these messages that exist.
+    fn digests(
+        &mut self,
+        uids: &UidSet,
+    ) -> impl Future<Output = Result<Vec<(u32, [u8; 32])>, Failure>> + Send;
 
     /// Sets these flags in the place of those that the messages have.
     fn store(
@@ -179,6 +187,8 @@ pub struct Course<'a> {
     pub pace: &'a mut Pace,
     /// What was done, also by a pass that fails.
     pub report: &'a mut Report,
+    /// Where messages are kept that the target does not take.
+    pub keep: Option<&'a Path>,
 }
 
 /// Whether there is nothing to do in a folder, as far as the lists of folders told.
@@ -237,6 +247,7 @@ pub async fn folder(
             permanent: &opened.permanent,
             gauge: course.gauge,
             pace: course.pace,
+            keep: course.keep,
         };
         for window in new.chunks(usize::MAX, WINDOW_UIDS) {
             copier
@@ -253,6 +264,7 @@ pub async fn folder(
     if work.expunged {
         report.expunged += note_expunged(state, at, source).await?;
     }
+    Failpoint::MovePassed.pass();
     record.source_uidnext = standing.uidnext;
     record.source_messages = standing.messages;
     record.source_highestmodseq = standing.highestmodseq;
@@ -288,6 +300,7 @@ struct Copier<'a> {
     permanent: &'a Permanent,
     gauge: &'a Gauge<'a>,
     pace: &'a mut Pace,
+    keep: Option<&'a Path>,
 }
 
 impl Copier<'_> {
@@ -316,7 +329,7 @@ impl Copier<'_> {
             if batch.is_empty() && ready.is_empty() {
                 break;
             }
-            verify.expect(&ready);
+            verify.expect(&ready).await;
             let permanent = self.permanent;
             let next = reading::read(source, &batch, permanent);
             let now = self.append(target, std::mem::take(&mut ready));
@@ -342,6 +355,11 @@ impl Copier<'_> {
         }
         let begun = Instant::now();
         let copied = append(self.state, self.at, target, batch).await?;
+        if let Some(directory) = self.keep {
+            for refused in &copied.refused {
+                keep(directory, self.at, refused).await?;
+            }
+        }
         self.pace.learn(match copied.cuts {
             0 => Went::Whole(begun.elapsed()),
             _ => Went::Refused,
@@ -369,7 +387,7 @@ impl Copier<'_> {
     ) -> Result<Vec<Message>, CopyError> {
         let (mut others, mut adopted) = (Vec::new(), Vec::new());
         for message in messages {
-            match matching.take(message.identity) {
+            match matching.take(message.known) {
                 Some(uid) => adopted.push((message, uid)),
                 None => others.push(message),
             }
@@ -380,7 +398,13 @@ impl Copier<'_> {
         let flags = adopted
             .iter()
             .map(|(message, uid)| (*uid, &message.flags[..]));
-        flagging::store(target, flags).await?;
+        let lacking = flagging::store(target, flags).await?;
+        for (message, uid) in &adopted {
+            if let Some(keywords) = lacking.get(uid) {
+                let note = super::copy::note(message, NoteKind::Altered, left_out(keywords));
+                self.state.note(self.at, message.uid, &note)?;
+            }
+        }
         let records: Vec<(u32, MessageRecord)> = (adopted.iter())
             .map(|(message, uid)| {
                 let target_uid = Some(*uid);

@@ -1,7 +1,7 @@
 //! A folder at the target over IMAP, and what its replies mean.
 
 use super::{
-    body::Identities,
+    body::{Digests, Identities},
     copy::{Failure, Found, Message, Target, lost},
     flags::Permanent,
     pass::{Folder, Meta, Opened},
@@ -210,6 +210,16 @@ impl Folder for ImapTarget<'_> {
 
     async fn scan(&mut self, uids: &UidSet) -> Result<Vec<Meta>, Failure> {
         scan(self.session, uids, None).await
+    }
+
+    async fn digests(&mut self, uids: &UidSet) -> Result<Vec<(u32, [u8; 32])>, Failure> {
+        if uids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sink = Digests::default();
+        let fetched = self.session.fetch(uids, &mut sink).await;
+        fetched.map_err(|error| failure(&error))?;
+        Ok(sink.done)
     }
 
     async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {

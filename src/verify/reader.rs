@@ -142,7 +142,10 @@ impl<'a> Reader<'a> {
     async fn session(&mut self) -> Result<&mut Session, Failure> {
         if self.session.is_none() {
             self.open = None;
-            let login = self.server.login(self.login);
+            let login = self.server.login(self.login).await;
+            let login = login.map_err(|error| Failure::Refused {
+                reply: error.to_string(),
+            })?;
             let connected = imap::connect(&self.server.endpoint, &login, self.limits).await;
             self.session = Some(connected.map_err(|error| refused_login(&error))?);
             self.was_in = true;

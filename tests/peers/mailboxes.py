@@ -3,6 +3,9 @@
 
     mailboxes.py fill PORT USER SEPARATOR PREFIX FOLDERS MESSAGES
         makes folders with awkward names and messages with awkward content
+    mailboxes.py fill-nasty PORT USER SEPARATOR PREFIX FOLDERS MESSAGES
+        the same, and with what servers store otherwise or refuse; what this one refuses is
+        left out
     mailboxes.py add PORT USER COUNT
         appends more to INBOX
     mailboxes.py put PORT USER FOLDER
@@ -13,6 +16,9 @@
         prints every folder as JSON: subscribed or not, and per message the digest of its
         bytes, its date in seconds since 1970, its flags; sorted, so that equal mailboxes
         print equal text
+    mailboxes.py compare PORT USER SEPARATOR PREFIX PORT USER SEPARATOR PREFIX REPORT
+        compares all folders of a source and a target, in the light of what `relay --json
+        move` said: prints what is equal and what was named, and each difference that was not
 """
 
 import base64
@@ -77,6 +83,25 @@ MESSAGES = [
     b"Subject: " + b"folded\r\n " * 200 + b"\r\n\r\nx\r\n",
 ]
 
+# Servers store these otherwise, or refuse them.
+NASTY = [
+    b"Subject: NUL\r\n\r\na\0b\r\n",
+    b"Subject: bare LF\n\nbody\n",
+    b"Subject: bare CR\r\n\r\na\rb\r\r\n",
+    b"Subject: 8 bit \xe4\r\n\r\nlatin\r\n",
+    b"\xff\xfe: name\r\n\r\nx\r\n",
+    b"no header at all",
+    b"",
+    b"Subject: long\r\n\r\n" + b"y" * 120_000 + b"\r\n",
+    b"Subject: no end\r\n\r\nof the last line",
+    b"Foo\r\n bar\r\nA: b\r\n\r\nbroken header\r\n",
+    b"Subject: end of all\r\n\r\n\x1a\x04\x7f\r\n",
+]
+NASTY_DATES = ["01-Jan-1970 00:00:00 +0000", "31-Dec-2049 23:59:59 +0000", "01-Jan-2001 10:00:00 +1400",
+               "29-Feb-2024 12:00:00 -1200", "01-Jan-1969 00:00:00 +0000"]
+NASTY_FLAGS = ["a:b", "[gmail]", "x" * 60, "a.b/c", "$Label1 $label1", "Junk $Junk NotJunk"]
+NASTY_FOLDERS = ["v1.2 notes", "trailing ", " leading", "100%", "a*b", "semi;colon", "~tilde", "-dash", "#sharp", "(x)"]
+
 FLAGS = ["", "\\Seen", "\\Flagged \\Answered", "\\Draft", "\\Deleted", "$Forwarded \\Seen", "work NonJunk", "$MDNSent"]
 
 
@@ -108,6 +133,41 @@ def fill(port, user, separator, prefix, folders, messages):
     for number in range(int(messages)):
         name = names[number % len(names)]
         ok(client.append(quoted(name), "(%s)" % FLAGS[number % len(FLAGS)], date(number), message(number)))
+    client.logout()
+
+
+def tried(command, *arguments):
+    """Whether the server took it."""
+    try:
+        return command(*arguments)[0] == "OK"
+    except imaplib.IMAP4.abort:
+        raise
+    except imaplib.IMAP4.error:
+        return False
+
+
+def fill_nasty(port, user, separator, prefix, folders, messages):
+    client = login(port, user)
+    # Some servers close connections that make many mistakes.
+    all_names = FOLDERS + NASTY_FOLDERS
+    names = ["INBOX"]
+    for number in range(int(folders)):
+        part = all_names[number % len(all_names)]
+        path = ["level %d" % depth for depth in range(number // len(all_names) % 4)] + [part]
+        path[-1] += " %d" % number if number >= len(all_names) else ""
+        if any(separator in each for each in path):
+            continue
+        name = prefix + separator.join(encode(each) for each in path)
+        if tried(client.create, quoted(name)):
+            names.append(name)
+            if number % 2:
+                tried(client.subscribe, quoted(name))
+    for number in range(int(messages)):
+        nasty = number % 5 == 0
+        body = NASTY[number // 5 % len(NASTY)] if nasty else message(number)
+        at = '"%s"' % NASTY_DATES[number // 5 % len(NASTY_DATES)] if number % 7 == 0 else date(number)
+        flags = (NASTY_FLAGS if number % 11 == 0 else FLAGS)[number % 6]
+        tried(client.append, quoted(names[number % len(names)]), "(%s)" % flags, at, body)
     client.logout()
 
 
@@ -160,7 +220,8 @@ def seconds(text):
     return at - (1 if sign == "+" else -1) * (int(zone_h) * 3600 + int(zone_m) * 60)
 
 
-def dump(port, user, separator, prefix):
+def read(port, user, separator, prefix):
+    """Per folder: whether it is subscribed, and each message with its UID."""
     client = login(port, user)
     subscribed = {name for name, _ in listing(ok(client.lsub()))}
     folders = {}
@@ -177,6 +238,7 @@ def dump(port, user, separator, prefix):
                 head = (pending[0] + part).decode()
                 flags = re.search(r"FLAGS \(([^)]*)\)", head)[1].split()
                 messages.append([
+                    int(re.search(r"UID (\d+)", head)[1]),
                     hashlib.sha256(pending[1]).hexdigest(),
                     seconds(re.search(r'INTERNALDATE "([^"]*)"', head)[1]),
                     sorted(flag for flag in flags if flag != "\\Recent"),
@@ -186,8 +248,70 @@ def dump(port, user, separator, prefix):
         path = "/".join(decode(part) for part in inner.split(separator))
         folders[path] = {"subscribed": name in subscribed, "messages": messages}
     client.logout()
+    return folders
+
+
+def dump(port, user, separator, prefix):
+    folders = read(port, user, separator, prefix)
+    for folder in folders.values():
+        folder["messages"] = [rest for _, *rest in folder["messages"]]
     json.dump(folders, sys.stdout, sort_keys=True)
 
 
+def compare(*arguments):
+    source, target = read(*arguments[:4]), read(*arguments[4:8])
+    with open(arguments[8]) as file:
+        events = [json.loads(line) for line in file]
+    account = next(event for event in events if event["event"] == "account")
+    notes = {(event["folder"], event["uid"]): event for event in events if event["event"] == "message"}
+    named = {each["folder"] for each in account["failed"] + account["left_out"]}
+    renamed = {each["folder"]: each["to"] for each in account["renamed"]}
+    lost = {flag.lower() for flag in account["lost_flags"]}
+    counts = {"folders": 0, "messages": 0, "refused": 0, "altered": 0, "folders named": 0}
+    differences = []
+
+    def inner(path, prefix):
+        return path[6:] if prefix and path.startswith("INBOX/") else path
+
+    def kept(flags):
+        return [flag for flag in flags if flag.lower() not in lost]
+
+    for path, folder in source.items():
+        shown = next((each for each in (path, "INBOX/" + path) if each in renamed or each in named), path)
+        if shown in named:
+            counts["folders named"] += 1
+            continue
+        as_named = path if path == "INBOX" else arguments[3] + arguments[2].join(path.split("/"))
+        there = target.pop(inner(renamed.get(shown, path), arguments[7]), None)
+        if there is None:
+            differences.append(f"{path}: no such folder")
+            continue
+        counts["folders"] += 1
+        # What the target subscribes by itself is its own.
+        if folder["subscribed"] and not there["subscribed"]:
+            differences.append(f"{path}: not subscribed")
+        left, order, altered = list(there["messages"]), [], []
+        for uid, digest, at, flags in folder["messages"]:
+            note = notes.get((as_named, uid))
+            same = next((one for one in left if one[1:3] == [digest, at] and kept(one[3]) == kept(flags)), None)
+            if note and note["kind"] == "refused":
+                counts["refused"] += 1
+            elif same and not note:
+                left.remove(same)
+                order.append(same[0])
+                counts["messages"] += 1
+            elif note:
+                altered.append((uid, note["why"]))
+            else:
+                differences.append(f"{path}: UID {uid} is not there: {digest[:8]} {at} {flags}")
+        counts["altered"] += len(altered)
+        if len(left) != len(altered):
+            differences.append(f"{path}: {len(left)} others for {len(altered)} altered: {left[:3]} {altered[:3]}")
+        if order != sorted(order):
+            differences.append(f"{path}: another order")
+    differences += [f"{path}: only at the target" for path, folder in target.items() if folder["messages"]]
+    json.dump({**counts, "differences": differences}, sys.stdout)
+
+
 if __name__ == "__main__":
-    {"fill": fill, "add": add, "put": put, "remove": remove, "dump": dump}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "fill-nasty": fill_nasty, "compare": compare, "add": add, "put": put, "remove": remove, "dump": dump}[sys.argv[1]](*sys.argv[2:])

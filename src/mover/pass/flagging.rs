@@ -5,12 +5,12 @@ use crate::{
     imap::UidSet,
     mover::{
         copy::{CopyError, Failure},
-        flags::Permanent,
+        flags::{Permanent, left_out, parted},
         plan::Flags,
-        state::{At, Outcome, State},
+        state::{At, NoteKind, NoteRecord, Outcome, State},
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What flags are carried with.
 pub struct Settings<'a> {
@@ -58,7 +58,18 @@ pub async fn carry_flags(
         let flags = changed
             .iter()
             .map(|(uid, (_, record))| (*uid, &record.flags[..]));
-        store(target, flags).await?;
+        let lacking = store(target, flags).await?;
+        for (target_uid, (uid, record)) in &changed {
+            if let Some(keywords) = lacking.get(target_uid) {
+                let note = NoteRecord {
+                    kind: NoteKind::Altered,
+                    message_id: None,
+                    size: record.size,
+                    why: left_out(keywords),
+                };
+                settings.state.note(settings.at, *uid, &note)?;
+            }
+        }
         report.flagged += changed.len() as u64;
         let records: Vec<_> = changed.into_iter().map(|(_, record)| record).collect();
         settings.state.settle(settings.at, &records)?;
@@ -66,21 +77,31 @@ pub async fn carry_flags(
     Ok(())
 }
 
-/// Sets flags, all messages with the same ones by one command.
+/// Sets flags, all messages with the same ones by one command. Keywords that the target refuses
+/// are left out, and given by the UIDs of the messages that lack them: a folder must not fail in
+/// each pass for a keyword.
 pub async fn store<'f>(
     target: &mut impl Folder,
     flags: impl Iterator<Item = (u32, &'f [String])>,
-) -> Result<(), Failure> {
+) -> Result<HashMap<u32, Vec<String>>, Failure> {
     let mut groups: BTreeMap<Vec<String>, UidSet> = BTreeMap::new();
     for (uid, flags) in flags {
         let mut flags = flags.to_vec();
         flags.sort_unstable();
         groups.entry(flags).or_default().insert(uid);
     }
+    let mut lacking = HashMap::new();
     for (flags, uids) in groups {
-        target.store(&uids, &flags).await?;
+        let (system, keywords) = parted(&flags);
+        match target.store(&uids, &flags).await {
+            Err(Failure::Refused { .. }) if !keywords.is_empty() => {
+                target.store(&uids, &system).await?;
+                lacking.extend(uids.iter().map(|uid| (uid, keywords.clone())));
+            }
+            done => done?,
+        }
     }
-    Ok(())
+    Ok(lacking)
 }
 
 /// Whether they are the same flags; these have no case and no order.

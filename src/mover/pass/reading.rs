@@ -38,9 +38,10 @@ pub async fn read(
         };
         reading.messages.push(Message {
             uid: meta.uid,
-            identity: read.identity,
+            known: read.known,
             internal_date: meta.internal_date.clone(),
             flags: permanent.filter(&meta.flags).flags,
+            left_out: Vec::new(),
             body: read.body,
         });
     }

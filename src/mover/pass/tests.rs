@@ -6,7 +6,7 @@ use super::*;
 use crate::mover::{
     body::Body,
     copy::{Found, lost},
-    hash::identity,
+    hash::{identity, known},
     meter::{Extent, Meter},
 };
 use proptest::prelude::*;
@@ -126,7 +126,7 @@ impl Source for Server {
         let asked = self.messages.iter().filter(|one| uids.contains(one.uid));
         let reads = asked.map(|one| Read {
             uid: one.uid,
-            identity: identity(&text(one.body)),
+            known: known(&text(one.body)),
             body: Body::new(text(one.body)),
         });
         Ok(reads.collect())
@@ -188,6 +188,14 @@ impl Folder for Server {
         Ok(self.metas(uids, None))
     }
 
+    async fn digests(&mut self, uids: &UidSet) -> Result<Vec<(u32, [u8; 32])>, Failure> {
+        let messages = self.messages.iter();
+        Ok(messages
+            .filter(|one| uids.contains(one.uid))
+            .map(|one| (one.uid, *blake3::hash(&text(one.body)).as_bytes()))
+            .collect())
+    }
+
     async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {
         for stored in self
             .messages
@@ -224,6 +232,7 @@ fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -
             gauge: &gauge,
             pace: &mut Pace::default(),
             report: &mut report,
+            keep: None,
         };
         let pass = async {
             let opened = target.open().await?;

@@ -21,12 +21,17 @@ use key::{
     account_key, account_notes, account_prefix, after, folder_and_uid, folder_key, message_key,
     message_prefix, note_key, note_prefix, uid_of,
 };
-use rocksdb::{DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{BlockBasedOptions, Cache, DB, DBRecoveryMode, Options, WriteBatch, WriteOptions};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
 };
+
+/// Records in memory before they are written out; two of these at most.
+const MEMTABLE_BYTES: usize = 4 << 20;
+/// Blocks that were read.
+const CACHE_BYTES: usize = 4 << 20;
 
 /// The state of all accounts.
 #[derive(Debug)]
@@ -100,6 +105,11 @@ impl State {
         // again, and an intent that was acknowledged is before it.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_keep_log_file_num(4);
+        // The defaults hold 128 MiB of records before they are written out.
+        options.set_write_buffer_size(MEMTABLE_BYTES);
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+        options.set_block_based_table_factory(&table);
         let db = DB::open(&options, directory.join("db"))
             .map_err(|error| failed("opening the mover's state", &error))?;
         Ok(Self { db, _lock: lock })
@@ -371,6 +381,7 @@ mod tests {
     fn message(outcome: Outcome) -> MessageRecord {
         MessageRecord {
             hash: [7; 32],
+            ascii_head: None,
             size: 10,
             internal_date: " 1-Jan-2026 00:00:00 +0000".into(),
             flags: vec!["\\Seen".into()],

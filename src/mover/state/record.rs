@@ -1,10 +1,11 @@
 //! The records, as postcard writes them behind a byte with their version.
 
 use super::StateError;
+use crate::mover::hash::{Identity, Known};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Of all records; another one is refused, not guessed.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Where both sides of a folder stood when a pass had gone through it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -59,16 +60,33 @@ pub enum NoteKind {
 /// A message of the source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MessageRecord {
-    /// BLAKE3 of its bytes with every bare CR and LF as CRLF, as servers store them.
+    /// BLAKE3 of its bytes as servers store them (`crate::mover::hash`).
     pub hash: [u8; 32],
+    /// The same with a header in ASCII, where it is another (`crate::mover::hash`).
+    pub ascii_head: Option<[u8; 32]>,
     /// Of those bytes.
     pub size: u64,
     /// As the source says it; empty where it says none.
     pub internal_date: String,
-    /// As the target was given them last.
+    /// As the source had them when the target was given them last.
     pub flags: Vec<String>,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl MessageRecord {
+    /// What the message is known by.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            identity: Identity {
+                hash: self.hash,
+                bytes: self.size,
+            },
+            ascii_head: self.ascii_head,
+            is_odd: self.ascii_head.is_some(),
+        }
+    }
 }
 
 /// What became of a message. Numbers are part of the format: new ones go to the end.
@@ -140,6 +158,7 @@ mod tests {
     fn the_layout_is_the_documented_one() {
         let record = MessageRecord {
             hash: [0xaa; 32],
+            ascii_head: None,
             size: 300,
             internal_date: "d".into(),
             flags: vec!["f".into()],
@@ -147,9 +166,9 @@ mod tests {
                 target_uid: Some(5),
             },
         };
-        let mut expected = vec![1];
+        let mut expected = vec![2];
         expected.extend([0xaa; 32]);
-        expected.extend([0xac, 0x02, 1, b'd', 1, 1, b'f', 1, 1, 5]);
+        expected.extend([0, 0xac, 0x02, 1, b'd', 1, 1, b'f', 1, 1, 5]);
         assert_eq!(encode(&record).unwrap(), expected);
     }
 
@@ -158,7 +177,7 @@ mod tests {
         let bytes = encode(&Outcome::Vanished).unwrap();
         let read = |bytes: &[u8]| decode::<Outcome>(|| "x".into(), bytes);
         assert_eq!(read(&bytes).unwrap(), Outcome::Vanished);
-        for damaged in [&[][..], &[2, 3], &[1], &[1, 3, 0], &[1, 99]] {
+        for damaged in [&[][..], &[1, 3], &[2], &[2, 3, 0], &[2, 99]] {
             assert!(matches!(read(damaged), Err(StateError::Corrupt { .. })));
         }
     }
