@@ -8,7 +8,7 @@ RELAY := $(CARGO_TARGET_DIR)/debug/relay
 PYTHON := python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run bench crash faults soak lint build install-build install-peers
+.PHONY: help demo test run bench crash faults soak fuzz lint build install-build install-peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ faults: install-build install-peers ## Break disk and system in every way, and w
 soak: install-build install-peers ## Live for H hours (H=1) under load, with restarts and kills
 	RELAY_SOAK_SECONDS=$$(( $(or $(H),1) * 3600 )) \
 		cargo test --locked --test soak -- --nocapture
+
+fuzz: install-build ## Feed each target of fuzz/ with anything for T seconds (T=60)
+	@fuzz/run $(or $(T),60) $(TARGETS)
 
 lint: install-build ## Check the format, and clippy with warnings denied
 	cargo fmt --check

@@ -109,8 +109,13 @@ async fn domain_view(
     seen: &Seen,
 ) -> Result<DomainView, SpoolError> {
     let mover = seen.mover(domain);
+    let oldest_ms = match api.spool.oldest(domain.name.clone()).await {
+        // The spool is being opened again, of which its status must be able to tell.
+        Err(SpoolError::Failed { .. }) => None,
+        oldest_ms => oldest_ms?,
+    };
     let live = Live {
-        oldest_ms: api.spool.oldest(domain.name.clone()).await?,
+        oldest_ms,
         release: (api.live)(&domain.name),
         speed: api.speeds.of(domain, Instant::now()),
         rail: rail(domain, mover.as_ref(), &seen.known),

@@ -1,5 +1,5 @@
 //! The decoder's rules over again, slow and obvious: each function looks at the whole wire
-//! at once. For tests.
+//! at once. For tests, and for `fuzz/`.
 
 /// What a message in chunks is, looked at whole: its last line ended, then as with DATA.
 pub fn decode_chunks(wire: &[u8]) -> (Vec<u8>, u64) {

@@ -1,0 +1,16 @@
+//! A configuration file: refused with its mistakes, or read; and what is shown of it reads
+//! back as the same.
+
+use crate::config_module::Config;
+use std::path::Path;
+
+pub fn strike(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let file = Path::new("relay.toml");
+    match Config::parse(text, file) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(config) => drop(config.to_toml()),
+    }
+}
