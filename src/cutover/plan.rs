@@ -142,15 +142,15 @@ mod tests {
         };
         assert_eq!(
             left_out("", &choices()),
-            [Step::FirstPass, Step::Converge, Step::Verify]
+            [Step::Check, Step::FirstPass, Step::Converge, Step::Verify]
         );
         let mover = "[mover]\nsource = { host = \"o.example\" }\ntarget = { host = \"n.example\" }";
-        assert_eq!(left_out(mover, &choices()), []);
+        assert_eq!(left_out(mover, &choices()), [Step::Check]);
         let none = Choices {
             canary: 0,
             ..choices()
         };
-        assert_eq!(left_out(mover, &none), [Step::Canary]);
+        assert_eq!(left_out(mover, &none), [Step::Check, Step::Canary]);
     }
 
     #[test]
