@@ -13,13 +13,9 @@ it has handed to the disk for each byte of mail (write_bytes of /proc/PID/io, ba
 of the engine included).
 """
 
-import argparse
-import json
 import os
-import platform
 import re
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,13 +24,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/peers"))
-import peers  # noqa: E402 (it stands beside the tests)
+import common
+from common import await_that, peers
 
 DOMAIN = "corp.example"
 SESSIONS = 50
 CONNECTIONS = 20
-START_SECONDS = 60
 RELEASE_SECONDS = 600
 
 
@@ -88,61 +83,6 @@ socket = "control.sock"
 """
 
 
-class Relay:
-    name = "relay"
-
-    def __init__(self, binary, directory, sink_port):
-        self.command = [binary, "--config", str(directory / "relay.toml")]
-        directory.mkdir()
-        text = CONFIGURATION.format(domain=DOMAIN, sink=sink_port, connections=CONNECTIONS)
-        (directory / "relay.toml").write_text(text)
-        self.log = open(directory / "log", "w")
-        self.process = subprocess.Popen(
-            [*self.command, "serve"], stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
-        self.port = None
-        for line in self.process.stdout:
-            found = re.match(r"relay: listening on 127\.0\.0\.1:(\d+)", line)
-            self.port = int(found.group(1)) if found else self.port
-            if line == "relay: ready\n":
-                break
-        if self.port is None:
-            sys.exit(f"relay did not start:\n{(directory / 'log').read_text()}")
-        # What it says later is not for us, but must not fill the pipe.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-
-    def run(self, *arguments):
-        command = [*self.command, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def status(self):
-        return json.loads(self.run("--json", "status"))["domains"][0]
-
-    def held(self):
-        return self.status()["states"]["held"]["count"]
-
-    def release(self):
-        self.run("release", DOMAIN, "--yes", "--then-hold", "--detach")
-
-    def await_drained(self):
-        """So that the next round begins in hold, with nothing left."""
-        end = time.monotonic() + RELEASE_SECONDS
-        while self.status()["phase"] != "hold" or self.status()["backlog"]:
-            if time.monotonic() > end:
-                sys.exit("relay does not drain")
-            time.sleep(0.05)
-
-    def written_bytes(self):
-        """Bytes that it has handed to the disk so far."""
-        io = Path(f"/proc/{self.process.pid}/io").read_text()
-        return int(re.search(r"^write_bytes: (\d+)$", io, re.MULTILINE).group(1))
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-
-
 class Postfix:
     name = "Postfix"
 
@@ -160,17 +100,13 @@ class Postfix:
         found = re.search(r"in (\d+) Requests?\.", self.run("postqueue", "-p")[-200:])
         return int(found.group(1)) if found else 0
 
-    def release(self):
+    def release(self, _domain):
         # The first only moves mail to the deferred queue, which is looked at now and then.
         self.run("postsuper", "-H", "ALL")
         self.run("postqueue", "-f")
 
     def await_drained(self):
-        end = time.monotonic() + RELEASE_SECONDS
-        while self.held():
-            if time.monotonic() > end:
-                sys.exit("Postfix does not drain")
-            time.sleep(0.05)
+        await_that(lambda: not self.held(), "Postfix does not drain")
 
     def stop(self):
         self.peer.stop()
@@ -192,15 +128,14 @@ class Sink:
         self.taken = 0
         self.news = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
-        end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                if time.monotonic() > end:
-                    sys.exit("smtp-sink does not answer")
-                time.sleep(0.02)
+        await_that(self.answers, "smtp-sink does not answer")
+
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def read(self):
         rest = b""
@@ -284,7 +219,7 @@ def release_round(scenario, contender, sink):
     load(scenario, contender.port)
     before = sink.taken
     begin = time.monotonic()
-    contender.release()
+    contender.release(DOMAIN)
     sink.await_taken(before + scenario.messages)
     seconds = time.monotonic() - begin
     contender.await_drained()
@@ -300,25 +235,22 @@ def run(scenario, binary, rounds, parent):
         sink = Sink(directory / "sink")
         far = Far(binary, sink.port, scenario.round_trip_ms) if scenario.round_trip_ms else None
         new_server = (far or sink).port
+        text = CONFIGURATION.format(domain=DOMAIN, sink=new_server, connections=CONNECTIONS)
         queues = [
-            Relay(binary, directory / "relay", new_server),
+            common.Relay(binary, directory / "relay", text),
             Postfix(directory / "postfix", new_server),
         ]
         contenders = queues if scenario.release else [*queues, sink]
         contenders += [Disk(directory)] if scenario.disk else []
         relay, before = queues[0], queues[0].written_bytes()
-        rates = {contender.name: [] for contender in contenders}
+
+        def seconds(contender):
+            if scenario.release:
+                return release_round(scenario, contender, sink)
+            return hold_round(scenario, contender)
+
         try:
-            for number in range(rounds):
-                turn = number % len(contenders)
-                for contender in contenders[turn:] + contenders[:turn]:
-                    if scenario.release:
-                        seconds = release_round(scenario, contender, sink)
-                    else:
-                        seconds = hold_round(scenario, contender)
-                    rate = scenario.messages / seconds
-                    rates[contender.name].append(rate)
-                    print(f"  round {number + 1}: {contender.name:10} {rate:>9,.0f}/s", file=sys.stderr)
+            rates = common.in_turns(contenders, rounds, seconds, scenario.messages)
             expected = 0 if scenario.release else rounds * scenario.messages
             for queue in queues:
                 if queue.held() != expected:
@@ -331,102 +263,29 @@ def run(scenario, binary, rounds, parent):
     return rates, amplification
 
 
-def sync_ms(parent):
-    """How long this disk takes to make 4 KiB durable: the median of 200."""
-    times = []
-    with tempfile.TemporaryFile(dir=parent) as file:
-        os.posix_fallocate(file.fileno(), 0, 1 << 20)
-        os.fsync(file.fileno())
-        for number in range(200):
-            begin = time.monotonic()
-            os.pwrite(file.fileno(), b"x" * 4096, number * 4096)
-            os.fdatasync(file.fileno())
-            times.append(time.monotonic() - begin)
-    return statistics.median(times) * 1000
-
-
-def machine(binary, parent):
-    def said(*command):
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpu": cpu.group(1) if cpu else platform.machine(),
-        "cpus": os.cpu_count(),
-        "memory_bytes": memory,
-        "kernel": platform.release(),
-        "file_system": said("stat", "-f", "-c", "%T", str(parent)),
-        "fdatasync_4k_ms": round(sync_ms(parent), 3),
-        "relay": said(binary, "--version"),
-        "profile": "dev (opt-level 2, debug assertions)",
-        "postfix": said("postconf", "-d", "-h", "mail_version"),
-    }
-
-
-def summary(rates):
-    """Median and range a contender, and its ratio to Postfix: of medians."""
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    return {
-        name: {
-            "median_per_s": round(medians[name], 1),
-            "lowest_per_s": round(min(values), 1),
-            "highest_per_s": round(max(values), 1),
-            "of_postfix": round(medians[name] / medians["Postfix"], 2),
-            "rounds_per_s": [round(value, 1) for value in values],
-        }
-        for name, values in rates.items()
-    }
-
-
-def show(about, result):
-    print(f"\n{about}")
-    print(f"  {'':10} {'messages/s':>10}   {'lowest to highest':^19}   of Postfix")
-    for name, line in result.items():
-        spread = f"{line['lowest_per_s']:,.0f} to {line['highest_per_s']:,.0f}"
-        print(f"  {name:10} {line['median_per_s']:>10,.0f}   {spread:^19}   {line['of_postfix']:>6.2f}")
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--relay", required=True, help="the binary")
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "all"], help="default: hold-4k")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--messages", type=int, help="in a round, in the place of the scenario's number")
-    parser.add_argument("--dir", default="/var/tmp", help="on the disk to measure; default /var/tmp")
-    parser.add_argument("--json", type=Path, help="default: bench/hold-queue.json beside the binary's directory")
-    arguments = parser.parse_args()
+    arguments = common.parser(__doc__, SCENARIOS, "hold-4k").parse_args()
     binary = str(Path(arguments.relay).resolve())
     names = arguments.scenario or ["hold-4k"]
     names = list(SCENARIOS) if "all" in names else names
 
-    report = {"machine": machine(binary, arguments.dir), "scenarios": {}}
+    report = {"machine": common.machine(binary, arguments.dir), "scenarios": {}}
     for name in names:
         scenario = SCENARIOS[name]
         scenario.messages = arguments.messages or scenario.messages
         print(f"{name}: {scenario.about}, {scenario.messages} messages a round", file=sys.stderr)
         rates, amplification = run(scenario, binary, arguments.rounds, arguments.dir)
-        result = summary(rates)
+        result = common.summary(rates)
         report["scenarios"][name] = {
             **vars(scenario),
             "rounds": arguments.rounds,
             "result": result,
             "relay_written_per_accepted_byte": amplification,
         }
-        show(scenario.about, result)
+        common.show(scenario.about, result)
         if amplification is not None:
             print(f"  relay has written {amplification:.2f} bytes for each byte accepted")
-
-    what = report["machine"]
-    print(
-        f"\n{what['cpus']} x {what['cpu']}, {what['memory_bytes'] >> 30} GiB, Linux {what['kernel']},"
-        f" {what['file_system']}, 4 KiB write + fdatasync {what['fdatasync_4k_ms']} ms"
-        f"\n{what['relay']}, {what['profile']}; Postfix {what['postfix']}"
-    )
-    path = arguments.json or Path(binary).parent.parent / "bench/hold-queue.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"every reading: {path}")
+    common.save(report, arguments, "hold-queue")
 
 
 if __name__ == "__main__":
