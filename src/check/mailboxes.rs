@@ -91,6 +91,7 @@ fn prepare(table: &Table, place: &Path) -> Result<Mover, String> {
         directory: place.to_owned(),
         limits: limits(),
         connections: table.connections,
+        keep_refused: None,
     })
 }
 
@@ -109,8 +110,13 @@ async fn logins(mover: &Mover, account: &Account) -> Result<(), Vec<String>> {
     ];
     let mut failures = Vec::new();
     for (side, server, login) in sides {
-        let session = imap::connect(&server.endpoint, &server.login(login), &limits()).await;
-        match session {
+        let tried = match server.login(login).await {
+            Ok(known) => imap::connect(&server.endpoint, &known, &limits())
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match tried {
             Ok(session) => drop(session.logout().await),
             Err(error) => failures.push(format!("{} at the {side} server: {error}", login.user)),
         }

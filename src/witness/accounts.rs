@@ -7,6 +7,7 @@ use crate::{
     mover::{
         accounts::{self, Login},
         login::{Server, administered},
+        token::TokenError,
     },
 };
 use std::collections::HashMap;
@@ -52,18 +53,24 @@ impl Accounts {
         format!("{:?}", self.server)
     }
 
-    /// The user of a recipient's mailbox, and how to log in for it.
-    pub fn login(&self, recipient: &Address) -> Option<(String, imap::Login)> {
-        let login = find(&self.named, recipient);
-        let login = match login {
-            Some(login) => login.clone(),
-            None if self.administered => Login {
+    /// Whose mailbox a recipient's is.
+    pub fn account(&self, recipient: &Address) -> Option<Login> {
+        match find(&self.named, recipient) {
+            Some(login) => Some(login.clone()),
+            None if self.administered => Some(Login {
                 user: base(recipient),
                 password: None,
-            },
-            None => return None,
-        };
-        Some((login.user.clone(), self.server.login(&login)))
+            }),
+            None => None,
+        }
+    }
+
+    /// How to log in for it.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn login(&self, account: &Login) -> Result<imap::Login, TokenError> {
+        self.server.login(account).await
     }
 }
 

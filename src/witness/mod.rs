@@ -80,9 +80,17 @@ impl ImapWitness {
             Err(reason) => return Sighting::Unable { reason },
         };
         let server = accounts.server();
-        let Some((user, login)) = accounts.login(&question.recipient) else {
+        let Some(account) = accounts.account(&question.recipient) else {
             let reason = format!("{} has no account at {server}", question.recipient);
             return Sighting::Unable { reason };
+        };
+        let user = account.user.clone();
+        let login = match accounts.login(&account).await {
+            Ok(login) => login,
+            Err(error) => {
+                let reason = format!("{server}, as {user}: {error}");
+                return Sighting::Unable { reason };
+            }
         };
         let Ok(_place) = self.places.acquire().await else {
             let reason = "it is being stopped".into();
