@@ -39,7 +39,7 @@ struct Sent {
 
 #[test]
 fn each_mailbox_in_order_whatever_happens() {
-    let messages = number("RELAY_FIRE_MESSAGES", 1_500);
+    let messages = number("RELAY_FIRE_MESSAGES", 1_000);
     let seed = number("RELAY_FIRE_SEED", u64::from(std::process::id()));
     eprintln!("RELAY_FIRE_SEED={seed} RELAY_FIRE_MESSAGES={messages}");
     let directory = temp();
@@ -67,7 +67,7 @@ fn each_mailbox_in_order_whatever_happens() {
                 relay.kill();
                 relay.run();
             }
-            1 => fire.down.store(60, Ordering::SeqCst),
+            1 => fire.down.store(40, Ordering::SeqCst),
             _ => {
                 relay.stop();
                 relay.run();
@@ -247,7 +247,7 @@ impl Fire {
     /// Whether this delivery is refused for good, whenever it comes. A message of several may
     /// come in parts, so that only those of one mailbox are.
     fn refuses(&self, tag: &str, mailbox: &str) -> bool {
-        tag.starts_with("alone") && self.roll(&[tag, mailbox], 400) == 0
+        tag.starts_with("alone") && self.roll(&[tag, mailbox], 60) == 0
     }
 
     fn roll(&self, what: &[&str], sides: u64) -> u64 {
@@ -269,7 +269,7 @@ impl Fire {
         }
         let turn = self.asked.fetch_add(1, Ordering::SeqCst).to_string();
         match ask {
-            Ask::Connect => match self.roll(&["connect", &turn], 40) {
+            Ask::Connect => match self.roll(&["connect", &turn], 200) {
                 0 => Act::SayAndClose("421 4.3.2 Too busy"),
                 1 => Act::Close,
                 _ => Act::Go,

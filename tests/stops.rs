@@ -136,7 +136,7 @@ fn the_relay_itself() {
     let relay = held(directory.path(), right.port);
     let own = format!("127.0.0.1:{}", relay.port());
     let (domain, said) = stops(&relay, &["--to", &own]);
-    assert!(said.contains("itself"), "{said}");
+    assert!(said.contains("it is this relay"), "{said}");
     assert_eq!(domain["accepted"]["count"], MESSAGES, "nothing came back");
     let to = format!("127.0.0.1:{}", right.port);
     relay.ok(&["release", DOMAIN, "--to", &to, "--yes"]);

@@ -156,9 +156,7 @@ async fn tlsa(checker: &Checker, hostname: &str, chain: Option<&Chain>) -> Findi
     }
     let fix = format!(
         "publish `{owner} TLSA 3 1 1 {}`, or take the records away before the MX moves here",
-        chain
-            .and_then(|chain| spki_digest(chain))
-            .unwrap_or_default()
+        chain.and_then(spki_digest).unwrap_or_default()
     );
     let Some(chain) = chain else {
         let found = format!("{owner} promises TLS, and the relay showed none");

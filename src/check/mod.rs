@@ -143,6 +143,9 @@ pub struct Relay {
     trusted: Option<bool>,
 }
 
+/// Takes what was found about a domain, or about something else by its name.
+pub type Take<'t, E> = dyn FnMut(&str, Vec<Finding>) -> Result<(), E> + Send + 't;
+
 impl Checker {
     /// For this configuration.
     ///
@@ -179,7 +182,7 @@ impl Checker {
         self: &Arc<Self>,
         domains: &[Domain],
         relay: &Relay,
-        take: &mut (dyn FnMut(&str, Vec<Finding>) -> Result<(), E> + Send),
+        take: &mut Take<'_, E>,
     ) -> Result<Vec<u64>, E> {
         let mut dates = Vec::new();
         for some in domains.chunks(DOMAINS_AT_ONCE) {

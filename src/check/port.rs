@@ -29,7 +29,7 @@ pub(super) async fn check(checker: &Checker, addresses: &[IpAddr]) -> (Finding, 
                 wrong.push(format!("{address} is {}, another server", seen.name));
             }
             Err(error) => {
-                temporary &= matches!(error, ProbeError::Silent { .. });
+                temporary &= matches!(error, ProbeError::Silent);
                 wrong.push(format!("{address}: {error}"));
             }
         }

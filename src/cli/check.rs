@@ -30,8 +30,20 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> {
     let config = Arc::new(context.config()?);
     let domains = chosen(&config, &arguments.domains)?;
+    verdict(&look(context, &config, &domains).await?)
+}
+
+/// Makes every check about these domains and what they need, and shows each.
+///
+/// # Errors
+/// No resolvers, no authorities, no standard output: no check could be made or shown.
+pub async fn look(
+    context: &Context,
+    config: &Arc<Config>,
+    domains: &[Domain],
+) -> anyhow::Result<Vec<Finding>> {
     let known = match Source::open(context).await {
-        Ok(source) => known::all(&source, &domains).await,
+        Ok(source) => known::all(&source, domains).await,
         Err(error) => {
             let text = format!("relay: what is held is not known: {error}");
             context.screen.remark(&human::printable(&text));
@@ -43,16 +55,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     let (findings, relay) = checker.relay().await;
     show.group(&config.hostname, findings)?;
     let mut take = |name: &str, findings| show.group(name, findings);
-    let mut told = checker.domains(&domains, &relay, &mut take).await?;
+    let mut told = checker.domains(domains, &relay, &mut take).await?;
     told.sort_unstable();
     show.group("mailboxes", checker.mailboxes().await)?;
     show.group("clock", checker.clock(&told))?;
     let findings = show.end()?;
-    if let Err(error) = record(&config, &findings) {
+    if let Err(error) = record(config, &findings) {
         let text = format!("relay: the results are not kept for `relay status`: {error}");
         context.screen.remark(&text);
     }
-    verdict(&findings)
+    Ok(findings)
 }
 
 fn chosen(config: &Config, names: &[String]) -> anyhow::Result<Vec<Domain>> {

@@ -99,9 +99,7 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Code> {
             LoginError::Trust(TrustError::Unreadable { source, .. }) => of_io(source),
             LoginError::Trust(TrustError::Unusable { .. }) => Code::Config,
         })
-    } else if cause.is::<CheckError>() {
-        Some(Code::Config)
-    } else if cause.is::<ConfigError>() {
+    } else if cause.is::<CheckError>() || cause.is::<ConfigError>() {
         Some(Code::Config)
     } else if cause.is::<FilterError>() {
         Some(Code::Usage)

@@ -164,7 +164,7 @@ mod tests {
             does(Step::Mx),
             "point the MX of a.example at hold.example; goes on when the DNS says so"
         );
-        assert!(does(Step::Tail).ends_with("none has come for 1w"));
+        assert!(does(Step::Tail).ends_with("none has come for 7d"));
         assert!(does(Step::Canary).contains("5 messages"));
     }
 }

@@ -267,21 +267,19 @@ fn mover(path: &Path, old: &Peer, new: &Peer) -> String {
 
 /// An ordinary message to bob, and one that needs SMTPUTF8 to eve.
 fn hold(port: u16) {
-    let message = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(900));
-    Client::deliver(
-        port,
-        "a@example.org",
-        &["bob@corp.example"],
-        message.as_bytes(),
-    )
-    .unwrap();
     let mut client = Client::hello(port).unwrap();
-    client
-        .expect("MAIL FROM:<grüße@example.org> SMTPUTF8", 250)
-        .unwrap();
-    client.expect("RCPT TO:<eve@corp.example>", 250).unwrap();
-    client.expect("DATA", 354).unwrap();
-    client.raw(b"Subject: y\r\n\r\nz\r\n.\r\n").unwrap();
-    assert_eq!(client.reply().unwrap().code, 250);
+    let body = "y".repeat(900);
+    for (from, to, body) in [
+        ("<a@example.org>", "bob", body.as_str()),
+        ("<grüße@example.org> SMTPUTF8", "eve", "z"),
+    ] {
+        client.expect(&format!("MAIL FROM:{from}"), 250).unwrap();
+        let to = format!("RCPT TO:<{to}@corp.example>");
+        client.expect(&to, 250).unwrap();
+        client.expect("DATA", 354).unwrap();
+        let message = format!("Subject: x\r\n\r\n{body}\r\n.\r\n");
+        client.raw(message.as_bytes()).unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+    }
     client.quit().unwrap();
 }

@@ -14,10 +14,13 @@ enum Side {
     Relay,
 }
 
+/// What went by, in its order.
+type Heard = Arc<Mutex<Vec<(Side, Vec<u8>)>>>;
+
 /// The wire; it passes connections on until the process ends.
 pub struct Tap {
     pub port: u16,
-    heard: Arc<Mutex<Vec<(Side, Vec<u8>)>>>,
+    heard: Heard,
 }
 
 impl Tap {

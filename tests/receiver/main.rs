@@ -4,6 +4,7 @@
 mod chunking;
 mod dialogs;
 #[path = "../support/dns.rs"]
+#[allow(dead_code)] // Others use the rest of it.
 mod dns;
 mod lifecycle;
 mod limits;
