@@ -6,9 +6,10 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relay/target
 RELAY := $(CARGO_TARGET_DIR)/debug/relay
 PYTHON := python3
+DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relay/tools/bin/cargo-deny --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run bench crash faults soak fuzz lint build install-build install-peers
+.PHONY: help demo test run bench crash faults soak fuzz deny deny-lists lint build install-build install-peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +33,12 @@ run: build ## Start a relay from this checkout: port 2525, spool in spool/
 	@echo
 	@exec $(RELAY) --config conf/relay.toml serve
 
-bench: build install-peers ## Compare with Postfix's hold queue; ARGS="--help" for its options
-	@$(PYTHON) benches/hold_queue.py --relay $(RELAY) $(ARGS)
+bench: build install-peers ## Measure all beside its peers; ONLY=hold_queue ARGS="--help" for one
+	@cargo build --locked --examples
+	@for bench in $(or $(ONLY),hold_queue mover scale); do \
+		$(PYTHON) benches/$$bench.py --relay $(RELAY) $(ARGS) || exit; \
+	done
+	@$(if $(ONLY),,$(PYTHON) benches/record.py $(CARGO_TARGET_DIR)/bench)
 
 crash: install-build install-peers ## Cut the power and kill, N times each (N=1000), and compare
 	RELAY_CRASH_CYCLES=$(or $(N),100) RELAY_POWER_CUTS=$(or $(N),100) \
@@ -49,6 +54,14 @@ soak: install-build install-peers ## Live for H hours (H=1) under load, with res
 
 fuzz: install-build ## Feed each target of fuzz/ with anything for T seconds (T=60)
 	@fuzz/run $(or $(T),60) $(TARGETS)
+
+deny: deny-lists ## Check licences, sources and advisories of all dependencies
+	$(DENY) check advisories
+
+# Without the advisories, which come with the days and not with a change.
+deny-lists:
+	@.ci/install deny
+	$(DENY) check licenses bans sources
 
 lint: install-build ## Check the format, and clippy with warnings denied
 	cargo fmt --check

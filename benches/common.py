@@ -30,7 +30,12 @@ class Relay:
         self.command = [binary, "--config", str(directory / "relay.toml")]
         directory.mkdir()
         (directory / "relay.toml").write_text(configuration)
-        self.log = open(directory / "log", "w")
+        self.directory = directory
+        self.start()
+
+    def start(self):
+        """Until it is ready."""
+        self.log = open(self.directory / "log", "a")
         self.process = subprocess.Popen(
             [*self.command, "serve"], stdout=subprocess.PIPE, stderr=self.log, text=True
         )
@@ -41,7 +46,7 @@ class Relay:
             if line == "relay: ready\n":
                 break
         if self.port is None:
-            sys.exit(f"relay did not start:\n{(directory / 'log').read_text()}")
+            sys.exit(f"relay did not start:\n{(self.directory / 'log').read_text()}")
         # What it says later is not for us, but must not fill the pipe.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
@@ -158,13 +163,18 @@ def machine(binary, parent):
     }
 
 
-def parser(about, scenarios, default):
+def parser(about, scenarios=None):
     """The options that every benchmark has."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--relay", required=True, help="the binary")
-    parser.add_argument("--scenario", action="append", choices=[*scenarios, "all"], help=f"default: {default}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--messages", type=int, help="in a round, in the place of the scenario's number")
+    if scenarios:
+        parser.add_argument(
+            "--scenario", action="append", choices=list(scenarios), help="default: all of them"
+        )
+        parser.add_argument("--rounds", type=int, default=5)
+        parser.add_argument(
+            "--messages", type=int, help="in a round, in the place of the scenario's number"
+        )
     parser.add_argument("--dir", default="/var/tmp", help="on the disk to measure; default /var/tmp")
     parser.add_argument("--json", type=Path, help="default: in bench/ beside the binary's directory")
     return parser

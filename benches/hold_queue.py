@@ -264,10 +264,9 @@ def run(scenario, binary, rounds, parent):
 
 
 def main():
-    arguments = common.parser(__doc__, SCENARIOS, "hold-4k").parse_args()
+    arguments = common.parser(__doc__, SCENARIOS).parse_args()
     binary = str(Path(arguments.relay).resolve())
-    names = arguments.scenario or ["hold-4k"]
-    names = list(SCENARIOS) if "all" in names else names
+    names = arguments.scenario or list(SCENARIOS)
 
     report = {"machine": common.machine(binary, arguments.dir), "scenarios": {}}
     for name in names:

@@ -7,6 +7,8 @@
 pub mod config_module;
 #[path = "../../src/failpoint.rs"]
 pub mod failpoint;
+#[path = "../../src/net/proxy/header.rs"]
+mod header;
 #[path = "../../src/mail/mod.rs"]
 pub mod mail;
 #[path = "../../src/smtp/data/model.rs"]
@@ -26,6 +28,7 @@ pub mod accounts;
 pub mod config;
 pub mod data;
 pub mod imap;
+pub mod proxy;
 pub mod records;
 pub mod replies;
 pub mod session;

@@ -13,7 +13,7 @@ mod wire;
 pub use gate::{Crowded, Gate, Pass};
 pub use listener::{bind, serve};
 pub use pair::TlsError;
-pub use proxy::{ProxyError, proxied};
+pub use proxy::{HeaderError, ProxyError, proxied};
 pub use rate::{Rate, Rates};
 pub use stream::Stream;
 pub use tls::{Certificates, Look, Sources};

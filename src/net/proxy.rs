@@ -4,19 +4,12 @@
 //! Not a byte behind the header is taken from the socket: what follows may be a TLS
 //! handshake.
 
-use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+mod header;
+
+pub use header::HeaderError;
+use header::{FIXED_BYTES, LINE_BYTES_MAX, length, parse};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time};
-
-/// The longest header of version 1, CRLF included (§2.1).
-const LINE_BYTES_MAX: usize = 107;
-/// What version 2 begins with (§2.2).
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The signature, version and command, family, and length.
-const FIXED_BYTES: usize = 16;
-/// The longest header of version 2 that is read. Addresses take 36 bytes (216 for Unix
-/// sockets); what balancers add behind them, such as a connection's id, takes a few hundred.
-const HEADER_BYTES_MAX: usize = 4096;
 
 /// Why there is no header to believe.
 #[derive(Debug, thiserror::Error)]
@@ -27,15 +20,9 @@ pub enum ProxyError {
     /// It took too long.
     #[error("no PROXY header in time")]
     Slow,
-    /// What came is none.
-    #[error("a malformed PROXY header, or none")]
-    Malformed,
-    /// It is longer than any balancer needs.
-    #[error("a PROXY header of {bytes} bytes")]
-    TooLong {
-        /// How long it says it is.
-        bytes: usize,
-    },
+    /// What came is not to be believed.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
 }
 
 /// Reads the header of a connection. None: the balancer speaks for itself (a health check),
@@ -47,13 +34,13 @@ pub async fn proxied(
     stream: &mut TcpStream,
     patience: Duration,
 ) -> Result<Option<SocketAddr>, ProxyError> {
-    match time::timeout(patience, header(stream)).await {
+    match time::timeout(patience, read_header(stream)).await {
         Ok(read) => read,
         Err(_) => Err(ProxyError::Slow),
     }
 }
 
-async fn header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
+async fn read_header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
     let mut header = Vec::new();
     let mut peeked = [0; FIXED_BYTES + LINE_BYTES_MAX];
     loop {
@@ -70,55 +57,14 @@ async fn header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError
         let taken = header.get_mut(have..).unwrap_or_default();
         stream.read_exact(taken).await?;
         if wanted.is_some_and(|wanted| wanted == header.len()) {
-            return parse(&header);
+            return Ok(parse(&header)?);
         }
-    }
-}
-
-/// How long the header that begins with `seen` is; none: that is not to be seen yet.
-fn length(seen: &[u8]) -> Result<Option<usize>, ProxyError> {
-    let begins = |whole: &[u8]| {
-        let common = seen.len().min(whole.len());
-        seen.get(..common) == whole.get(..common)
-    };
-    if begins(SIGNATURE) {
-        let Some(&[high, low]) = seen.get(FIXED_BYTES - 2..FIXED_BYTES) else {
-            return Ok(None);
-        };
-        let bytes = FIXED_BYTES + usize::from(u16::from_be_bytes([high, low]));
-        return match bytes {
-            ..=HEADER_BYTES_MAX => Ok(Some(bytes)),
-            _ => Err(ProxyError::TooLong { bytes }),
-        };
-    }
-    if !begins(b"PROXY ") {
-        return Err(ProxyError::Malformed);
-    }
-    match memchr::memchr(b'\n', seen) {
-        Some(end) if end < LINE_BYTES_MAX => Ok(Some(end + 1)),
-        None if seen.len() < LINE_BYTES_MAX => Ok(None),
-        _ => Err(ProxyError::TooLong { bytes: seen.len() }),
-    }
-}
-
-fn parse(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
-    let config = ParseConfig {
-        include_tlvs: false,
-        ..ParseConfig::default()
-    };
-    let (parsed, bytes) = ProxyHeader::parse(header, config).map_err(|_| ProxyError::Malformed)?;
-    match parsed.proxied_address() {
-        _ if bytes != header.len() => Err(ProxyError::Malformed),
-        Some(address) if address.protocol == Protocol::Stream => Ok(Some(address.source)),
-        // Mail does not come by UDP.
-        Some(_) => Err(ProxyError::Malformed),
-        None => Ok(None),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{header::SIGNATURE, *};
     use tokio::io::AsyncWriteExt as _;
 
     const PATIENCE: Duration = Duration::from_secs(30);

@@ -233,6 +233,7 @@ def postfix(arguments):
         settings["lmtp_destination_concurrency_limit"] = "1"
         settings["lmtp_delivery_slot_cost"] = "0"
         settings["minimal_backoff_time"] = settings["queue_run_delay"] = "5s"
+    settings.update(pair.split("=", 1) for pair in arguments.set or [])
     mailboxes = arguments.mailbox or []
     domains = sorted({address.rpartition("@")[2] for address in mailboxes})
     settings["virtual_mailbox_domains"] = " ".join(domains)
@@ -463,6 +464,7 @@ def main():
         if run is postfix:
             kind.add_argument("--hold", action="store_true")
             kind.add_argument("--xclient", action="store_true")
+            kind.add_argument("--set", action="append", metavar="NAME=VALUE", help="in main.cf")
         if run in (postfix, exim):
             kind.add_argument("--no-chunking", action="store_true", help="offers no BDAT")
         if run in (postfix, exim, opensmtpd):

@@ -3,6 +3,7 @@
 
 mod chunking;
 mod dialogs;
+mod differential;
 #[path = "../support/dns.rs"]
 #[allow(dead_code)] // Others use the rest of it.
 mod dns;
@@ -10,7 +11,12 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod names;
+#[path = "../support/peers.rs"]
+#[allow(dead_code)] // Others start the rest of them.
+mod peers;
 mod proxy;
+#[path = "../support/random.rs"]
+mod random;
 mod rates;
 mod repeated;
 #[path = "../support/sequences.rs"]

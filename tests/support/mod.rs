@@ -16,11 +16,13 @@ pub mod http;
 pub mod image;
 pub mod mailbox;
 pub mod peers;
+pub mod random;
 pub mod relay;
 pub mod scripted;
 pub mod sequences;
 pub mod strace;
 
+pub use random::Random;
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use tempfile::TempDir;
 
@@ -33,27 +35,6 @@ pub fn temp() -> TempDir {
     let directory = tempfile::Builder::new().prefix("relay").tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
-}
-
-/// Pseudo-random numbers that are the same in every run (xorshift, Marsaglia 2003).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Less than `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }
 
 /// Calls `probe` until it gives something.
