@@ -1,6 +1,6 @@
-//! A long life: mail comes in all the time, is held, released and removed, relay is
-//! restarted and killed; memory, descriptors and spool stay flat, and in the end every
-//! message is accounted for.
+//! A long life: mail comes in all the time, is held, released and removed, a mailbox grows and
+//! is copied, relay is restarted and killed; memory, descriptors and spool stay flat, and in the
+//! end every message is accounted for.
 //!
 //! Short by default; `make soak H=1` for an hour (`RELAY_SOAK_SECONDS`).
 
@@ -20,6 +20,7 @@ use std::{
 use support::{
     Random,
     client::Client,
+    moving::{Servers, copied},
     poll,
     relay::{DOMAIN, Relay, Settings, text},
     scripted::Scripted,
@@ -55,7 +56,10 @@ fn a_long_life_is_a_flat_one() {
         spool_more: "retain_delivered = \"0s\"\nretain_records = \"1m\"",
         ..Settings::to(peer.port)
     };
-    let mut relay = Relay::start(directory.path(), &settings);
+    let servers = Servers::start(directory.path());
+    let mut relay = Relay::configured(directory.path(), &settings);
+    relay.configure(&servers.section());
+    relay.run();
     let port = AtomicU16::new(relay.port());
     let over = AtomicBool::new(false);
     let accepted = Mutex::new(BTreeSet::new());
@@ -72,7 +76,8 @@ fn a_long_life_is_a_flat_one() {
             relay.ok(&["release", DOMAIN, "--yes", "--detach"]);
             thread::sleep(Duration::from_secs(1));
             relay.ok(&["hold", DOMAIN]);
-            thread::sleep(Duration::from_secs(1));
+            servers.grow(3);
+            copied(&relay.ok(&["--json", "move", "--once"]));
             samples.push(sample(&relay, directory.path()));
             if round % 5 == 4 {
                 relay.kill();
@@ -107,6 +112,7 @@ fn a_long_life_is_a_flat_one() {
     );
     assert_eq!(relay.count("delivered"), relay.accepted());
     relay.assert_clean();
+    println!("{} messages in the mailbox", servers.assert_same());
     println!(
         "{} accepted, {} samples: first {:?}, last {:?}",
         accepted.len(),

@@ -19,7 +19,7 @@ use crate::{
 use relay::failpoint::{Failpoint, SYNC_VARIABLE, VARIABLE};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fmt, fs,
     io::Write as _,
     path::PathBuf,
     thread,
@@ -34,32 +34,32 @@ const STEP_PATIENCE: Duration = Duration::from_secs(2);
 
 #[test]
 fn every_250_survives_power_cuts_on_ext4() {
-    Run::new(EXT4).receive(share(POWER, 4, 12));
+    Run::new(EXT4).receive(share(POWER, 6, 12));
 }
 
 #[test]
 fn every_250_survives_power_cuts_on_xfs() {
-    Run::new(XFS).receive(share(POWER, 4, 8));
+    Run::new(XFS).receive(share(POWER, 6, 8));
 }
 
 #[test]
 fn a_release_and_its_removals_survive_power_cuts_on_ext4() {
-    Run::new(EXT4).forward(share(POWER, 4, 10));
+    Run::new(EXT4).forward(share(POWER, 6, 10));
 }
 
 #[test]
 fn a_release_and_its_removals_survive_power_cuts_on_xfs() {
-    Run::new(XFS).forward(share(POWER, 4, 8));
+    Run::new(XFS).forward(share(POWER, 6, 8));
 }
 
 #[test]
 fn every_250_survives_kills_at_every_step() {
-    Run::new(KILL).receive(share(KILLS, 2, 10));
+    Run::new(KILL).receive(share(KILLS, 3, 10));
 }
 
 #[test]
 fn a_release_and_its_removals_survive_kills_at_every_step() {
-    Run::new(KILL).forward(share(KILLS, 2, 10));
+    Run::new(KILL).forward(share(KILLS, 3, 10));
 }
 
 /// That the tests above can fail: without syncs the same cuts lose mail, and they say so.
@@ -91,11 +91,11 @@ fn without_syncs_the_losses_are_reported() {
     panic!("ten cuts without a single sync lost nothing: the cuts cut nothing");
 }
 
-const POWER: &str = "RELAY_POWER_CUTS";
-const KILLS: &str = "RELAY_CRASH_CYCLES";
+pub const POWER: &str = "RELAY_POWER_CUTS";
+pub const KILLS: &str = "RELAY_CRASH_CYCLES";
 
 /// How many crashes a test does that is one of so many.
-fn share(variable: &str, tests: u64, default: u64) -> u64 {
+pub fn share(variable: &str, tests: u64, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(number) => {
             let all: u64 = number.parse().expect("it is a number");
@@ -107,7 +107,7 @@ fn share(variable: &str, tests: u64, default: u64) -> u64 {
 
 /// What is done to a relay.
 #[derive(Clone, Copy)]
-enum Crash {
+pub enum Crash {
     /// The power of this file system is cut.
     Power(&'static str),
     /// The process is killed.
@@ -116,7 +116,7 @@ enum Crash {
 
 impl Crash {
     /// Makes the moments of the tests differ that share a seed.
-    fn salt(self) -> u64 {
+    pub fn salt(self) -> u64 {
         match self {
             Self::Power(kind) => kind.len() as u64,
             Self::Kill => 0,
@@ -124,9 +124,18 @@ impl Crash {
     }
 }
 
-const EXT4: Crash = Crash::Power("ext4");
-const XFS: Crash = Crash::Power("xfs");
-const KILL: Crash = Crash::Kill;
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Power(kind) => write!(f, "power cuts on {kind}"),
+            Self::Kill => f.write_str("kill -9"),
+        }
+    }
+}
+
+pub const EXT4: Crash = Crash::Power("ext4");
+pub const XFS: Crash = Crash::Power("xfs");
+pub const KILL: Crash = Crash::Kill;
 
 /// The steps that a start meets, or those that a load meets.
 fn steps(prefixes: &[&str]) -> Vec<Failpoint> {
@@ -358,12 +367,8 @@ impl Run {
             steps,
             ..
         } = self;
-        let crashes = match crash {
-            Crash::Power(kind) => format!("power cuts on {kind}"),
-            Crash::Kill => "kill -9".into(),
-        };
         println!(
-            "SUMMARY {what}: {accepted} messages accepted, {cuts} {crashes}, \
+            "SUMMARY {what}: {accepted} messages accepted, {cuts} {crash}, \
              {open_commits} of them while a commit was open, 0 lost, 0 partial, 0 out of order; \
              steps reached: {steps:?}"
         );

@@ -87,12 +87,10 @@ const MESSAGE: &str = "Subject: x\r\n\r\n..x\r\n.\r\n";
 fn meant(state: &State, command: &str, relay: u8, postfix: u8) -> Option<&'static str> {
     let says = |start: &str| command.starts_with(start);
     let differ = (relay, postfix);
-    let known = [
-        (
-            !state.greeted && differ == (5, 2) && says("MAIL"),
-            "EHLO or HELO comes first (RFC 5321 §4.1.4); Postfix asks for it only by smtpd_helo_required",
-        ),
-    ];
+    let known = [(
+        !state.greeted && differ == (5, 2) && says("MAIL"),
+        "EHLO or HELO comes first (RFC 5321 §4.1.4); Postfix asks for it only by smtpd_helo_required",
+    )];
     let found = known.into_iter().find(|(applies, _)| *applies);
     found.map(|(_, reason)| reason)
 }
@@ -140,7 +138,10 @@ fn play(
             if answers.0 != answers.1 {
                 let reason = meant(&state, command, answers.0, answers.1);
                 let reason = reason.unwrap_or_else(|| {
-                    panic!("seed {seed}: {said:#?}: relay {}xx, Postfix {}xx", answers.0, answers.1)
+                    panic!(
+                        "seed {seed}: {said:#?}: relay {}xx, Postfix {}xx",
+                        answers.0, answers.1
+                    )
                 });
                 *differences.entry(reason).or_default() += 1;
                 return;
@@ -152,7 +153,9 @@ fn play(
             }
         }
         let hello = command.get(..4).is_some_and(|verb| {
-            ["EHLO", "HELO"].iter().any(|hello| verb.eq_ignore_ascii_case(hello))
+            ["EHLO", "HELO"]
+                .iter()
+                .any(|hello| verb.eq_ignore_ascii_case(hello))
         });
         state.greeted |= hello;
         if command == "QUIT" {

@@ -15,6 +15,7 @@ pub mod dns;
 pub mod http;
 pub mod image;
 pub mod mailbox;
+pub mod moving;
 pub mod peers;
 pub mod random;
 pub mod relay;
