@@ -100,7 +100,7 @@ mod tests {
             destination.parse().unwrap(),
         );
         let mut bytes = vec![0; 1024];
-        let header = ProxyHeader::with_address(address);
+        let header = proxy_header::ProxyHeader::with_address(address);
         let length = header.encode_to_slice_v2(&mut bytes).unwrap();
         bytes.truncate(length);
         bytes

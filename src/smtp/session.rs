@@ -425,8 +425,12 @@ impl<'a> Session<'a> {
     /// RFC 3030 §2: the bytes come whether the command is refused or not.
     fn bdat(&mut self, Chunk { bytes, place }: Chunk) -> Action {
         let refusal = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            // It has failed with this chunk, and ends with the last: a client that sends several
+            // messages in one flight has sent the next one already (RFC 3030 §4.2).
             Stage::Envelope(transaction) if transaction.recipients.is_empty() => {
-                self.stage = Stage::Envelope(transaction);
+                if place == ChunkPlace::Inner {
+                    self.stage = Stage::Failed;
+                }
                 Self::no_recipients()
             }
             Stage::Envelope(transaction) | Stage::Chunks(transaction) => {

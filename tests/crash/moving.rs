@@ -61,9 +61,7 @@ fn copy_over(crash: Crash, cuts: u64) {
                 Some(_) => PASS_PATIENCE,
                 None => Duration::from_millis(50 + random.below(1_500)),
             };
-            // An intent, an answer and a settlement for each batch.
-            let at = 1 + random.below(3);
-            if scene.pass_and_cut(step.map(|step| format!("{}@{at}", step.name())), life)
+            if scene.pass_and_cut(step, life)
                 && let Some(step) = step
             {
                 *reached.entry(step.name()).or_default() += 1;
@@ -122,9 +120,9 @@ impl Scene {
 
     /// A pass, ended by a cut after this time, or when the process has ended. Whether it died at
     /// its step.
-    fn pass_and_cut(&self, step: Option<String>, life: Duration) -> bool {
+    fn pass_and_cut(&self, step: Option<Failpoint>, life: Duration) -> bool {
         let mut command = self.mover();
-        command.envs(step.map(|step| (VARIABLE, step)));
+        command.envs(step.map(|step| (VARIABLE, step.name())));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let end = Instant::now() + life;

@@ -83,10 +83,8 @@ fn sorted(folder: &Value) -> Vec<String> {
 /// What a pass with `--json move --once` said of its account: how many messages it copied.
 pub fn copied(output: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(output);
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    let account = lines
-        .filter(|line: &Value| line["event"] == "account")
-        .next_back();
+    let mut lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let account = lines.rfind(|line: &Value| line["event"] == "account");
     account.unwrap_or_else(|| panic!("no account in {text}"))["copied"]
         .as_u64()
         .unwrap()
