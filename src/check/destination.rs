@@ -19,6 +19,7 @@ use crate::{
     },
 };
 use rustls::pki_types::UnixTime;
+use std::sync::Arc;
 use tokio::{net::lookup_host, time::timeout};
 
 /// An address that nobody has (RFC 5737), as the client that XCLIENT names.
@@ -82,6 +83,7 @@ fn setup(checker: &Checker, destination: &Destination, tls: DestinationTls) -> S
             rcpt: REPLY_MAX,
             ..Timeouts::default()
         },
+        throttle: Arc::default(),
     }
 }
 

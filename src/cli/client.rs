@@ -101,6 +101,18 @@ impl Client {
             .await
     }
 
+    /// PUT, for one JSON document.
+    ///
+    /// # Errors
+    /// [`ClientError`] and [`ApiError`].
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.one(Method::PUT, path, serde_json::to_vec(body)?).await
+    }
+
     /// GET, piece by piece.
     ///
     /// # Errors

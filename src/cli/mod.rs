@@ -25,6 +25,7 @@ mod resume;
 mod retry;
 mod screen;
 mod serve;
+mod set;
 mod show;
 mod source;
 mod status;
@@ -88,6 +89,8 @@ enum Command {
     Pause(pause::Arguments),
     /// Go on after a pause.
     Resume(resume::Arguments),
+    /// Show or change how much a domain's destination is asked to take, while it runs.
+    Set(set::Arguments),
     /// Send deliveries (again): parked, deferred or in doubt.
     Retry(retry::Arguments),
     /// Set deliveries aside, so that their mailbox's later mail goes on.
@@ -168,6 +171,7 @@ fn dispatch(context: &Context, command: Command) -> anyhow::Result<()> {
             Command::Release(arguments) => release::run(context, arguments).await,
             Command::Pause(arguments) => pause::run(context, arguments).await,
             Command::Resume(arguments) => resume::run(context, arguments).await,
+            Command::Set(arguments) => set::run(context, arguments).await,
             Command::Retry(arguments) => retry::run(context, arguments).await,
             Command::Park(arguments) => park::run(context, arguments).await,
             Command::Drop(arguments) => drop::run(context, arguments).await,

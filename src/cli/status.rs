@@ -213,6 +213,9 @@ fn release(domain: &DomainView, now_ms: u64) -> Option<String> {
         let waiting = human::counted(release.mailboxes_waiting, "mailbox", "mailboxes");
         line += &format!("  {waiting} waiting for another try");
     }
+    for slowed in &release.slowed {
+        line += &format!("\n            limited: {}", human::printable(slowed));
+    }
     if let Some(blocked) = &release.blocked {
         line += &format!("\n            waiting: {}", human::printable(blocked));
     }

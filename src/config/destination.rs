@@ -1,13 +1,13 @@
 //! A server to send to: where it is, and how it is spoken to.
 
 use super::{
-    Destination, DestinationLogin, DestinationProtocol, DestinationSecret, DestinationTls,
+    Destination, DestinationLogin, DestinationProtocol, DestinationSecret, DestinationTls, Load,
     ProblemKind, default,
     entry::{Entry, quoted},
     host, keys,
     section::Section,
 };
-use std::{net::IpAddr, path::Path};
+use std::{fmt::Display, net::IpAddr, path::Path, str::FromStr};
 
 /// The table of a server to send to, which must be under `key`.
 pub(super) fn destination(
@@ -28,11 +28,7 @@ pub(super) fn destination(
     }
     let tls = section.word("tls", default::TLS);
     let xclient = section.word("xclient", default::XCLIENT);
-    let connections = section.measure(
-        "connections",
-        default::DESTINATION_CONNECTIONS,
-        &default::TO_DESTINATION,
-    );
+    let load = load(&section);
     let ca = section.filled("ca").and_then(|entry| entry.path(base));
     let pin = section.filled("pin").and_then(|entry| entry.fingerprint());
     for key in ["ca", "pin"] {
@@ -57,12 +53,34 @@ pub(super) fn destination(
         protocol,
         tls,
         xclient,
-        connections,
+        load,
         ca,
         pin,
         source,
         login,
     })
+}
+
+fn load(section: &Section<'_>) -> Load {
+    let connections = section.measure(
+        "connections",
+        default::DESTINATION_CONNECTIONS,
+        &default::TO_DESTINATION,
+    );
+    Load {
+        connections,
+        rate: limit(section, "rate"),
+        bytes_rate: limit(section, "bytes_rate"),
+    }
+}
+
+/// A limit in its own words; none where it is not there.
+fn limit<T: FromStr<Err: Display> + Default>(section: &Section<'_>, key: &str) -> T {
+    let read = |entry: Entry<'_>| match T::from_str(entry.text()?) {
+        Ok(limit) => Some(limit),
+        Err(error) => entry.invalid(error.to_string()),
+    };
+    section.entry(key).and_then(read).unwrap_or_default()
 }
 
 fn source(entry: &Entry<'_>) -> Option<IpAddr> {

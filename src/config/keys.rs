@@ -41,6 +41,8 @@ pub(super) const DESTINATION: &[&str] = &[
     "pin",
     "xclient",
     "connections",
+    "rate",
+    "bytes_rate",
     "source",
     "user",
     "password_file",

@@ -16,6 +16,7 @@ mod hooks;
 mod host;
 mod keys;
 mod listen;
+pub mod load;
 mod measure;
 mod mover;
 mod network;
@@ -32,6 +33,7 @@ mod words;
 mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
+pub use load::{Load, LoadChange, LoadSet};
 pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
 pub use network::Network;
 pub use stamp::Stamp;
@@ -334,8 +336,8 @@ pub struct Destination {
     pub tls: DestinationTls,
     /// Default auto.
     pub xclient: DestinationXclient,
-    /// Connections at once. Default 20.
-    pub connections: usize,
+    /// How much it is asked to take at most.
+    pub load: Load,
     /// PEM with the authorities that are believed in the place of this host's.
     pub ca: Option<PathBuf>,
     /// SHA-256 of the certificate in lower case hexadecimal digits: it is believed, and no

@@ -197,7 +197,7 @@ fn destination(destination: &Destination) -> String {
         protocol,
         tls,
         xclient,
-        connections,
+        load,
         ca,
         pin,
         source,
@@ -213,14 +213,17 @@ fn destination(destination: &Destination) -> String {
     let file = |file: Option<&PathBuf>| file.map_or_else(|| quoted(""), |file| path(file));
     format!(
         "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", ca = {}, pin = {}, \
-         xclient = \"{}\", connections = {connections}, source = {}, user = {}, \
-         password_file = {}, token_file = {} }}",
+         xclient = \"{}\", connections = {}, rate = \"{}\", bytes_rate = \"{}\", source = {}, \
+         user = {}, password_file = {}, token_file = {} }}",
         quoted(host),
         protocol.word(),
         tls.word(),
         file(ca.as_ref()),
         quoted(pin.as_deref().unwrap_or_default()),
         xclient.word(),
+        load.connections,
+        load.rate,
+        load.bytes_rate,
         quoted(&source.map_or_else(String::new, |source| source.to_string())),
         quoted(user),
         file(password),

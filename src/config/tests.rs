@@ -96,7 +96,7 @@ fn a_minimal_file_has_every_default() {
         protocol: DestinationProtocol::Smtp,
         tls: DestinationTls::Opportunistic,
         xclient: DestinationXclient::Auto,
-        connections: 20,
+        load: Load::default(),
         ca: None,
         pin: None,
         source: None,

@@ -8,6 +8,7 @@ use super::{
     facts::Known,
     filter::Filter,
     listing::Listing,
+    load::{LoadOrder, LoadView},
     log::Log,
     orders::{PauseOrder, ReleaseOrder},
     rail::rail,
@@ -51,6 +52,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/domains/{name}/rewind", post(rewind))
         .route("/v1/domains/{name}/pause", post(pause))
         .route("/v1/domains/{name}/resume", post(resume))
+        .route("/v1/domains/{name}/load", get(load).put(set_load))
         .route("/v1/log", get(log))
         .route("/v1/messages", get(messages))
         .route("/v1/messages/{id}", get(message))
@@ -224,6 +226,26 @@ async fn pause(
 
 async fn resume(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<DomainView>> {
     command(&api, name, DomainCommand::Resume, "resume").await
+}
+
+async fn load(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<LoadView>> {
+    let name = name.to_lowercase();
+    let domain = api.spool.domain(&name);
+    let domain = domain.ok_or(SpoolError::UnknownDomain(name))?;
+    Ok(Json(LoadView::of((api.loads)(&domain.name), domain.load)))
+}
+
+async fn set_load(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answered<Json<LoadView>> {
+    let order: LoadOrder = parse(&body)?;
+    let command = DomainCommand::Limit(order.try_into()?);
+    let cause = Cause::Operator("set".into());
+    let domain = (api.spool).command(name.to_lowercase(), command, cause);
+    let domain = domain.await?;
+    Ok(Json(LoadView::of((api.loads)(&domain.name), domain.load)))
 }
 
 async fn command(

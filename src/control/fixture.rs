@@ -1,6 +1,7 @@
 //! Values for the tests of `control` and `cli`.
 
 use crate::{
+    config::LoadSet,
     mail::{
         Address, BodyKind, Client, DeliveryId, Digest, Envelope, Protocol, QueueId, Recipient,
         ReversePath,
@@ -19,6 +20,7 @@ pub fn domain(name: &str, phase: Phase) -> DomainStatus {
         to: None,
         canary: None,
         gate: Gate::Open,
+        load: LoadSet::default(),
         last_arrival_ms: 0,
         ledger: Ledger::default(),
     }

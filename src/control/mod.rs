@@ -25,6 +25,8 @@
 //! | `POST /v1/domains/{name}/open` | opens the gate that its release waits for |
 //! | `POST /v1/domains/{name}/pause` | pauses; body [`PauseOrder`], may be left out |
 //! | `POST /v1/domains/{name}/resume` | goes on |
+//! | `GET /v1/domains/{name}/load` | [`LoadView`]: the limits of its destination |
+//! | `PUT /v1/domains/{name}/load` | changes them while it runs; body [`LoadOrder`] |
 //! | `GET /v1/messages` | JSON lines of [`MessageView`](view::MessageView) in arrival order; the query is a [`Filter`] |
 //! | `GET /v1/log` | JSON lines of [`LogLine`](view::LogLine): every message in arrival order, finished ones too, with its history |
 //! | `GET /v1/messages/{id}` | one [`MessageView`](view::MessageView) with all deliveries |
@@ -62,6 +64,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod listing;
+mod load;
 mod log;
 mod next;
 mod orders;
@@ -81,11 +84,12 @@ pub use error::{ApiError, ErrorKind};
 pub use facts::{Facts, Known};
 pub use filter::{Filter, FilterError, StateFilter};
 pub use listing::Listing;
+pub use load::{LimitsView, LoadOrder, LoadView, SetView};
 pub use log::Log;
 pub use next::SILENCE_MS;
 pub use orders::{PauseOrder, ReleaseOrder};
 pub use rail::rail;
 pub use rewind::{RewindOrder, Rewound};
-pub use server::{Api, LiveRelease, Server};
+pub use server::{Api, LiveRelease, Loads, Server};
 pub use socket::SocketError;
 pub use veto::Veto;

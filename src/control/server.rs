@@ -8,7 +8,10 @@ use super::{
     veto::Veto,
     view::{MovedView, ReleaseView, StatusView},
 };
-use crate::spool::{Spool, SpoolError};
+use crate::{
+    config::Load,
+    spool::{Spool, SpoolError},
+};
 use std::{
     future::Future,
     path::Path,
@@ -22,6 +25,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// Tells what the release of a domain is doing; `None` when it does nothing.
 pub type LiveRelease = Arc<dyn Fn(&str) -> Option<ReleaseView> + Send + Sync>;
+
+/// Tells the configured limits of a domain's destination.
+pub type Loads = Arc<dyn Fn(&str) -> Load + Send + Sync>;
 
 /// Tells what the gate of a domain's release waits for, in words.
 pub type GateWaits = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -37,6 +43,7 @@ pub struct Api {
     /// Who has to agree to a release.
     pub(super) veto: Option<Arc<dyn Veto>>,
     pub(super) gate_waits: GateWaits,
+    pub(super) loads: Loads,
     /// What the mover and the guided cutover have written down.
     pub(super) facts: Arc<Facts>,
 }
@@ -51,6 +58,7 @@ impl Api {
             reporter: None,
             veto: None,
             gate_waits: Arc::new(|_| None),
+            loads: Arc::new(|_| Load::default()),
             facts: Arc::default(),
         }
     }
@@ -73,6 +81,13 @@ impl Api {
     #[must_use]
     pub fn with_gate_waits(mut self, waits: GateWaits) -> Self {
         self.gate_waits = waits;
+        self
+    }
+
+    /// The same that tells the configured limits.
+    #[must_use]
+    pub fn with_loads(mut self, loads: Loads) -> Self {
+        self.loads = loads;
         self
     }
 

@@ -8,6 +8,7 @@ use super::{
     reply::{Failure, FailureKind, Phase, Reply},
     stream::{Stream, Wire},
     target::Target,
+    throttle::Throttle,
     timeouts::Timeouts,
     tls::TlsClients,
 };
@@ -20,6 +21,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -39,6 +41,8 @@ pub struct Setup {
     pub tls: TlsClients,
     /// Patience.
     pub timeouts: Timeouts,
+    /// Bytes in a time, over all connections.
+    pub throttle: Arc<Throttle>,
 }
 
 /// A session that is ready for a message.
@@ -144,7 +148,7 @@ impl Connection {
             .map_err(|error| failure(words(&error)))?;
         Ok(Self {
             client: SmtpClient {
-                stream: Stream::new(Wire::Plain(tcp)),
+                stream: Stream::new(Wire::Plain(tcp), setup.throttle.clone()),
                 timeout: timeouts.hello,
             },
             relay,
@@ -231,7 +235,7 @@ impl Connection {
         };
         let handshake = setup.tls.handshake(&setup.target, tcp);
         let stream = match timeout(limit, handshake).await {
-            Ok(Ok(stream)) => Stream::new(Wire::Tls(Box::new(stream))),
+            Ok(Ok(stream)) => Stream::new(Wire::Tls(Box::new(stream)), setup.throttle.clone()),
             Ok(Err(kind)) => return Err(failure(kind)),
             Err(_) => return Err(failure(FailureKind::Silent(limit))),
         };

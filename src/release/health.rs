@@ -1,13 +1,17 @@
 //! How a destination is doing, and so how much it is asked to take: the slow start, the
 //! back-off of a whole destination, and the breaker that pauses a domain before harm is
 //! done. Pure: time and randomness are passed in.
+//!
+//! How much it is asked to take while all is well, or nearly, is [`Flow`]'s to find out.
 
-use super::{outcome::Signal, retry};
+use super::{flow::Flow, outcome::Signal, retry};
 use crate::config::Release;
 use std::time::Duration;
 
 /// Hiccups in a row after which the whole destination is backed off.
 const HICCUPS: u32 = 3;
+/// A destination that has taken something this long ago works.
+const WORKS_MS: u64 = 60_000;
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
@@ -35,12 +39,12 @@ impl From<&Release> for Breaker {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Health {
-    connections_max: usize,
     breaker: Breaker,
     back_off_max: Duration,
-    /// Jobs at once. Starts at one and grows with each success, so that a wrong
-    /// destination meets a few messages and not as many as there may be connections.
-    allowance: usize,
+    /// Jobs at once.
+    flow: Flow,
+    /// When it last took a message, milliseconds since 1970; 0 for never.
+    worked_ms: u64,
     /// Times in a row that the destination was backed off.
     troubles: u32,
     hiccups: u32,
@@ -57,10 +61,10 @@ impl Health {
     #[must_use]
     pub fn new(connections_max: usize, breaker: Breaker, retry_max: Duration) -> Self {
         Self {
-            connections_max: connections_max.max(1),
             breaker,
             back_off_max: retry_max.clamp(BACK_OFF_MIN, BACK_OFF_MAX),
-            allowance: 1,
+            flow: Flow::new(connections_max),
+            worked_ms: 0,
             troubles: 0,
             hiccups: 0,
             wrongs: 0,
@@ -84,10 +88,10 @@ impl Health {
         // After a refusal, no more than the breaker still allows. Before it, what has grown
         // with so many successes may be used: a limit here would leave connections idle.
         match self.refusals {
-            0 => self.allowance,
+            0 => self.flow.allowed(),
             refusals => {
                 let left = self.breaker.refusals.saturating_sub(refusals);
-                left.max(1).min(self.allowance)
+                left.max(1).min(self.flow.allowed())
             }
         }
     }
@@ -104,6 +108,26 @@ impl Health {
         self.reason.as_deref()
     }
 
+    /// Jobs at once, as far as they are found out by success and strain.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The same, to give it another bound.
+    pub fn flow_mut(&mut self) -> &mut Flow {
+        &mut self.flow
+    }
+
+    /// Why there are fewer jobs at once than there may be, where something may be sent.
+    #[must_use]
+    pub fn why_fewer(&self) -> Option<&str> {
+        match self.refusals {
+            0 => self.flow.why(),
+            _ => Some("not more than may be refused before the release stops"),
+        }
+    }
+
     /// Takes a signal. Answers the reason for which the domain must be paused, if it must.
     pub fn signal(&mut self, signal: Signal, now_ms: u64, jitter: u64) -> Option<String> {
         match signal {
@@ -114,10 +138,32 @@ impl Health {
             }
             Signal::Fine => {
                 self.recover();
-                self.allowance = (self.allowance + 1).min(self.connections_max);
+                self.flow.success(now_ms);
+                self.worked_ms = now_ms;
                 self.wrongs = 0;
                 self.doubts = 0;
                 self.refusals = 0;
+                None
+            }
+            Signal::Took(took) => {
+                self.flow.took(took);
+                None
+            }
+            Signal::Strained(text) => {
+                self.recover();
+                self.flow.strained(&text);
+                None
+            }
+            Signal::Farewell(text) => {
+                self.flow.farewell(&text);
+                None
+            }
+            Signal::Crowded(text) => {
+                if self.flow.allowed() > 1 && now_ms.saturating_sub(self.worked_ms) < WORKS_MS {
+                    self.flow.crowded(&text, now_ms);
+                } else {
+                    self.back_off(text, now_ms, jitter);
+                }
                 None
             }
             Signal::Refused { text, .. } => {
@@ -129,6 +175,7 @@ impl Health {
             }
             Signal::Hiccup(text) => {
                 self.hiccups += 1;
+                self.flow.strained(&text);
                 if self.hiccups >= HICCUPS {
                     self.back_off(text, now_ms, jitter);
                 }
@@ -147,6 +194,7 @@ impl Health {
             Signal::Doubt(text) => {
                 self.doubts += 1;
                 self.hiccups += 1;
+                self.flow.strained(&text);
                 if self.hiccups >= HICCUPS {
                     self.back_off(text.clone(), now_ms, jitter);
                 }
@@ -166,7 +214,7 @@ impl Health {
     }
 
     fn back_off(&mut self, reason: String, now_ms: u64, jitter: u64) {
-        self.allowance = 1;
+        self.flow.stopped(&reason);
         self.reason = Some(reason);
         // What fails together is one trouble.
         if self.until_ms > now_ms {

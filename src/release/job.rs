@@ -23,6 +23,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
+/// A longer message takes its time over the line too.
+const SHORT_BYTES_MAX: u64 = 64 * 1024;
+
 /// The time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -83,9 +86,10 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connec
     Failpoint::ReleaseBegun.pass();
     let mut times = Times::default();
     let done = shared.transfer(&job, connection, &mut times).await;
+    let took = done.is_plain().then_some(times.transferred);
     let _ = shared.events.send(Event::Free {
         connection: done.connection.map(Box::new),
-        signals: signals(&done.verdicts, done.unopened),
+        signals: signals(&done.verdicts, done.unopened, took),
     });
     guard.sending = false;
     shared
@@ -202,6 +206,16 @@ impl Shared {
 }
 
 impl Done {
+    /// Whether a message was taken that says by its time how the destination is doing: a short
+    /// one, to one recipient.
+    fn is_plain(&self) -> bool {
+        let short = |message: &StoredMessage| message.size <= SHORT_BYTES_MAX;
+        let [(_, verdict)] = &self.verdicts[..] else {
+            return false;
+        };
+        verdict.advice == Advice::Done && self.message.as_ref().is_some_and(short)
+    }
+
     /// Not sent, and each recipient suffers the same.
     fn failed(
         job: &Job,
@@ -255,8 +269,13 @@ impl Counts {
 /// What a whole job says about its destination. A message that is refused as such counts
 /// once, whatever the number of its recipients; a recipient that is refused counts each
 /// time. A success comes last and forgives all.
-fn signals(verdicts: &[(u32, Verdict)], unopened: Option<Signal>) -> Vec<Signal> {
+fn signals(
+    verdicts: &[(u32, Verdict)],
+    unopened: Option<Signal>,
+    took: Option<Duration>,
+) -> Vec<Signal> {
     let mut signals: Vec<Signal> = unopened.into_iter().collect();
+    signals.extend(took.map(Signal::Took));
     for (_, verdict) in verdicts {
         let signal = &verdict.signal;
         let recipient = matches!(

@@ -18,6 +18,7 @@
 //! until the destination was asked for it, or `release.in_doubt` decides.
 
 mod auth;
+mod brake;
 mod callout;
 mod chunk;
 pub mod commands;
@@ -27,15 +28,18 @@ pub mod deliver;
 mod doubt;
 mod envelope;
 mod flight;
+pub mod flow;
 mod gates;
 pub mod health;
 mod introduction;
 mod job;
 mod journal;
+pub mod latency;
 mod measures;
 mod notices;
 pub mod order;
 pub mod outcome;
+pub mod pace;
 #[cfg(test)]
 mod peer;
 pub mod reply;
@@ -49,6 +53,7 @@ mod supervisor;
 pub mod target;
 #[cfg(all(test, feature = "engine"))]
 mod tests;
+pub mod throttle;
 mod timeouts;
 mod tls;
 mod witness;

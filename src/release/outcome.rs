@@ -5,6 +5,7 @@ use super::{
     reply::{Failure, FailureKind, Phase},
 };
 use crate::spool::{Cause, Remote};
+use std::time::Duration;
 
 /// What becomes of a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,14 @@ pub enum Signal {
     Neutral,
     /// It answers, though not with a success.
     Alive,
+    /// It took so long over a short message to one recipient.
+    Took(Duration),
+    /// It answers, and asks for less: it is busy, or has had too much in a time.
+    Strained(String),
+    /// It has closed a connection between messages.
+    Farewell(String),
+    /// It takes no further connection now.
+    Crowded(String),
     /// It has refused something for good.
     Refused {
         /// [`Phase::Rcpt`] if it was a recipient, else it was the message.
@@ -120,7 +129,7 @@ fn judge(failure: &Failure, before: u32) -> (Advice, Signal) {
         FailureKind::Said(reply) if early && reply.code == 421 => {
             let habit = before > 0;
             let signal = if habit {
-                Signal::Neutral
+                Signal::Farewell(text)
             } else {
                 Signal::Unreachable(text)
             };
@@ -132,6 +141,8 @@ fn judge(failure: &Failure, before: u32) -> (Advice, Signal) {
             let system = early || reply.code == 421 || reply.dsn.starts_with("4.3.");
             let signal = if system {
                 Signal::Hiccup(text)
+            } else if asks_for_less(&reply.dsn) {
+                Signal::Strained(text)
             } else {
                 Signal::Alive
             };
@@ -155,6 +166,12 @@ fn judge(failure: &Failure, before: u32) -> (Advice, Signal) {
     }
 }
 
+/// RFC 3463 §3.5, §3.8: congestion in the mail system, and what servers say when a client has
+/// had too much in a time ("4.7.1 too many recipients"); a greylist says it too.
+fn asks_for_less(dsn: &str) -> bool {
+    dsn == "4.4.5" || dsn.starts_with("4.7.")
+}
+
 /// What a connection that could not be opened says about the destination. No delivery
 /// suffers from it.
 #[must_use]
@@ -167,6 +184,8 @@ pub fn unopened(failure: &Failure) -> Signal {
             Signal::Wrong(text)
         }
         FailureKind::Said(reply) if reply.is_permanent() => Signal::Wrong(text),
+        // "421 too many connections"; or those that wait are not taken from the line.
+        FailureKind::Said(_) | FailureKind::Silent(_) => Signal::Crowded(text),
         _ => Signal::Unreachable(text),
     }
 }
@@ -242,7 +261,8 @@ mod tests {
     #[test]
     fn a_farewell_between_messages_costs_nothing() {
         let after_some = said(Phase::Mail, "421 4.7.0 enough for now", 3);
-        assert_eq!(after_some, (Advice::Again, Signal::Neutral));
+        assert_eq!(after_some.0, Advice::Again);
+        assert!(matches!(after_some.1, Signal::Farewell(_)));
         let (advice, signal) = said(Phase::Mail, "421 4.3.2 shutting down", 0);
         assert_eq!(advice, Advice::Again);
         assert!(matches!(signal, Signal::Unreachable(_)));

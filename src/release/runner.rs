@@ -5,6 +5,7 @@
 //! next time that somebody waits for.
 
 use super::{
+    brake::{Bound, Brake},
     connection::Connection,
     deliver::Orders,
     doubt::resolve,
@@ -15,6 +16,7 @@ use super::{
     outcome::Signal,
     retry,
     status::{Rate, ReleaseStatus},
+    throttle::Throttle,
 };
 use crate::{
     failpoint::Failpoint,
@@ -47,25 +49,43 @@ pub(super) struct Plan {
 }
 
 /// What a runner shows.
-#[derive(Default)]
 pub(super) struct Board {
-    status: Mutex<(ReleaseStatus, Rate)>,
+    shown: Mutex<Shown>,
+    throttle: Arc<Throttle>,
+}
+
+#[derive(Default)]
+struct Shown {
+    status: ReleaseStatus,
+    rate: Rate,
+    bound: Bound,
+    /// Why there are fewer connections than there may be.
+    why_fewer: Option<String>,
 }
 
 impl Board {
-    /// As it stands.
-    pub fn read(&self, now_ms: u64) -> ReleaseStatus {
-        let board = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        ReleaseStatus {
-            rate: board.1.per_second(now_ms),
-            ..board.0.clone()
+    pub fn new(throttle: Arc<Throttle>) -> Self {
+        Self {
+            shown: Mutex::default(),
+            throttle,
         }
     }
 
-    fn write(&self, change: impl FnOnce(&mut ReleaseStatus, &mut Rate)) {
-        let mut board = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let (status, rate) = &mut *board;
-        change(status, rate);
+    /// As it stands.
+    pub fn read(&self, now_ms: u64) -> ReleaseStatus {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slowed: Vec<String> = Vec::new();
+        slowed.extend(shown.bound.words(shown.why_fewer.as_deref()));
+        slowed.extend(self.throttle.felt(std::time::Instant::now()));
+        ReleaseStatus {
+            rate: shown.rate.per_second(now_ms),
+            slowed,
+            ..shown.status.clone()
+        }
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -81,6 +101,7 @@ pub(super) struct Runner {
     order: Order,
     plan: Plan,
     health: Health,
+    brake: Brake,
     /// Unused connections, the last used last, and since when they are unused.
     kept: Vec<(Connection, Instant)>,
     /// Jobs with a connection, or about to open one.
@@ -101,10 +122,11 @@ impl Runner {
         (notices, board): (Arc<Notices>, Arc<Board>),
         order: Order,
         plan: Plan,
+        brake: Brake,
     ) -> Self {
         let (target, rules) = (&shared.setup.target, &shared.rules);
-        board.write(|status, _| status.destination = target.to_string());
-        let health = Health::new(target.connections, Breaker::from(rules), rules.retry_max);
+        board.write(|shown| shown.status.destination = target.to_string());
+        let health = Health::new(brake.connections(), Breaker::from(rules), rules.retry_max);
         Self {
             domain,
             shared: Arc::new(shared),
@@ -114,6 +136,7 @@ impl Runner {
             order,
             plan,
             health,
+            brake,
             kept: Vec::new(),
             sending: 0,
             working: 0,
@@ -128,6 +151,7 @@ impl Runner {
         let mut orders = self.shared.orders.clone();
         while *orders.borrow() == Orders::Work {
             let now_ms = self.now_ms();
+            self.brake.adjust(self.health.flow_mut(), now_ms);
             self.notices.take(&mut self.order, now_ms);
             self.dispatch(now_ms);
             self.begin_load(now_ms);
@@ -139,6 +163,7 @@ impl Runner {
                 event = self.events.recv() => self.handle_all(event),
                 loaded = finished(&mut self.loading) => self.loaded(loaded),
                 () = self.notices.wait() => {}
+                () = self.brake.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -153,7 +178,7 @@ impl Runner {
         if self.broken.is_some() {
             return;
         }
-        let connections = self.shared.setup.target.connections;
+        let connections = self.brake.connections();
         while self.working < 4 * connections
             && let Some((id, lane)) = self.order.next_doubt()
         {
@@ -163,8 +188,10 @@ impl Runner {
         // Results are written while their connections are in use again, within bounds.
         while self.sending < self.health.allowance(now_ms)
             && self.working < 4 * connections
+            && self.brake.next_ms(now_ms).is_none()
             && let Some(job) = self.order.next(now_ms)
         {
+            self.brake.went(now_ms);
             self.sending += 1;
             self.working += 1;
             let kept = self.kept.pop().map(|(connection, _)| connection);
@@ -255,6 +282,9 @@ impl Runner {
 
     fn heed(&mut self, signal: Signal) {
         let now_ms = self.now_ms();
+        if matches!(signal, Signal::Took(_)) && !self.brake.lets_run() {
+            return;
+        }
         if let Some(reason) = self.health.signal(signal, now_ms, retry::random()) {
             self.pause(reason);
         }
@@ -294,7 +324,7 @@ impl Runner {
     }
 
     fn count(&self, counts: Counts, now_ms: u64) {
-        self.board.write(|status, rate| {
+        self.board.write(|Shown { status, rate, .. }| {
             status.delivered += counts.delivered;
             status.deferred += counts.deferred;
             status.parked += counts.parked;
@@ -303,10 +333,23 @@ impl Runner {
         });
     }
 
-    fn show(&self, now_ms: u64) {
+    fn show(&mut self, now_ms: u64) {
         let allowed = self.health.allowance(now_ms);
         let reason = self.broken.as_deref().or(self.health.reason());
-        self.board.write(|status, _| {
+        let bound = match reason.is_none() && self.order.has_ready(now_ms) {
+            true => {
+                let flow = self.health.flow();
+                self.brake.bound(flow, self.sending, allowed, now_ms)
+            }
+            false => Bound::Nothing,
+        };
+        let why_fewer = self.health.why_fewer();
+        self.board.write(|shown| {
+            shown.bound = bound;
+            if shown.why_fewer.as_deref() != why_fewer {
+                shown.why_fewer = why_fewer.map(str::to_owned);
+            }
+            let status = &mut shown.status;
             if status.blocked.as_deref() != reason {
                 status.blocked = reason.map(str::to_owned);
             }
@@ -337,7 +380,12 @@ impl Runner {
             wake = wake.min(self.load_not_before);
         }
         let next_try_ms = self.health.next_try_ms(now_ms);
-        let due = [self.order.deadline_ms(now_ms), next_try_ms];
+        // What waits for nothing but the rate.
+        let rate_ms = match self.order.has_ready(now_ms) {
+            true => self.brake.next_ms(now_ms),
+            false => None,
+        };
+        let due = [self.order.deadline_ms(now_ms), next_try_ms, rate_ms];
         for at_ms in due.into_iter().flatten() {
             let wait = Duration::from_millis(at_ms.saturating_sub(now_ms));
             wake = wake.min(now + wait.min(SLEEP_MAX));

@@ -8,8 +8,11 @@ use std::collections::VecDeque;
 pub struct ReleaseStatus {
     /// `host:port`
     pub destination: String,
-    /// Why nothing, or less than possible, is sent; nothing when all is well.
+    /// Why nothing, or only one message at a time, is sent; nothing when all is well.
     pub blocked: Option<String>,
+    /// What keeps it from going faster, in words: limits that are reached, and why there are
+    /// fewer connections than there may be.
+    pub slowed: Vec<String>,
     /// When the destination is tried again, milliseconds since 1970.
     pub next_try_ms: Option<u64>,
     /// Open connections.

@@ -4,15 +4,22 @@
 //! away what came behind it in the same read; given lines, it stops exactly at the end
 //! of a reply, so that each of several replies is known even when the connection dies
 //! after some of them. What was read is kept beside, verbatim.
+//!
+//! A write waits where the destination is to get no more bytes in a time.
 
+use super::throttle::Throttle;
 use std::{
+    future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::{Sleep, sleep},
 };
 use tokio_rustls::client::TlsStream;
 
@@ -28,6 +35,9 @@ pub struct Stream {
     /// Given to readers since it was last taken.
     heard: Vec<u8>,
     ended: bool,
+    throttle: Arc<Throttle>,
+    /// A write waits for this.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is under it.
@@ -41,12 +51,14 @@ pub enum Wire {
 impl Stream {
     /// A stream at its beginning.
     #[must_use]
-    pub fn new(wire: Wire) -> Self {
+    pub fn new(wire: Wire, throttle: Arc<Throttle>) -> Self {
         Self {
             wire,
             unread: Vec::new(),
             heard: Vec::new(),
             ended: false,
+            throttle,
+            rest: None,
         }
     }
 
@@ -78,6 +90,20 @@ impl Stream {
         match self.wire {
             Wire::Plain(tcp) if self.unread.is_empty() => Some(tcp),
             _ => None,
+        }
+    }
+
+    /// How much may be written, once something may.
+    fn poll_grant(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        loop {
+            if let Some(rest) = &mut self.rest {
+                ready!(rest.as_mut().poll(context));
+                self.rest = None;
+            }
+            match self.throttle.grant(Instant::now()) {
+                Ok(bytes) => return Poll::Ready(bytes),
+                Err(wait) => self.rest = Some(Box::pin(sleep(wait))),
+            }
         }
     }
 
@@ -122,10 +148,15 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
+        let this = self.get_mut();
+        let granted = ready!(this.poll_grant(context)).min(bytes.len());
+        let bytes = bytes.get(..granted).unwrap_or_default();
+        let written = ready!(match &mut this.wire {
             Wire::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
             Wire::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
-        }
+        })?;
+        this.throttle.spend(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,7 @@
 //! One runner for each domain that is being released.
 
 use super::{
+    brake::Brake,
     callout::{Callouts, Finding},
     connection::Setup,
     deliver::Orders,
@@ -18,7 +19,7 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    config::{Config, Destination, DestinationXclient, Release},
+    config::{Config, Destination, DestinationXclient, Load, Release},
     mail::{Address, REPORTS_DOMAIN},
     smtp::Offer,
     spool::{Change, Gate, Phase, Spool},
@@ -59,6 +60,7 @@ struct Running {
     target: Target,
     plan: Plan,
     rules: Release,
+    load: watch::Sender<Load>,
     orders: watch::Sender<Orders>,
     notices: Arc<Notices>,
     board: Arc<Board>,
@@ -163,6 +165,12 @@ impl Releaser {
         Some(callouts.ask(address).await)
     }
 
+    /// The configured limits of a domain's destination, without what an operator has set.
+    #[must_use]
+    pub fn load(&self, domain: &str) -> Load {
+        configured_load(&self.config.load(), domain)
+    }
+
     /// Where a domain's mail goes once it is released.
     #[must_use]
     pub fn target(&self, domain: &str) -> Option<Target> {
@@ -176,6 +184,7 @@ impl Releaser {
             hostname: self.config.load().hostname.clone(),
             tls: self.tls.clone(),
             timeouts: self.timeouts,
+            throttle: Arc::default(),
         }
     }
 
@@ -248,7 +257,7 @@ impl Releaser {
     }
 
     /// Where a domain's mail is to go now; nothing when it is to stay.
-    fn wanted(&self, domain: &str) -> Option<(Target, Plan)> {
+    fn wanted(&self, domain: &str) -> Option<(Target, Plan, Load)> {
         let status = self.spool.domain(domain)?;
         let stands = status.phase == Phase::Hold || status.gate == Gate::Domain;
         if stands || status.paused.is_some() {
@@ -269,7 +278,8 @@ impl Releaser {
         if target.is_none() {
             tracing::error!("{domain}: there is no destination to release it to");
         }
-        Some((target?, plan))
+        let load = status.load.over(configured_load(&config, domain));
+        Some((target?, plan, load))
     }
 
     /// Starts a runner, or stops the one that should not run, or not to there. A domain
@@ -280,10 +290,12 @@ impl Releaser {
         match (all.get(domain), wanted) {
             (Some(running), wanted) => {
                 let rules = &self.config.load().release;
-                let same =
-                    wanted.is_some_and(|wanted| wanted == (running.target.clone(), running.plan));
-                if !same || *rules != running.rules {
-                    running.orders.send_replace(Orders::Stop);
+                let same = wanted.filter(|(target, plan, _)| {
+                    (target, plan, rules) == (&running.target, &running.plan, &running.rules)
+                });
+                match same {
+                    Some((_, _, load)) => drop(running.load.send_replace(load)),
+                    None => drop(running.orders.send_replace(Orders::Stop)),
                 }
             }
             (None, Some(wanted)) => {
@@ -297,16 +309,20 @@ impl Releaser {
     fn start(
         &self,
         domain: &str,
-        (target, plan): (Target, Plan),
+        (target, plan, load): (Target, Plan, Load),
         runners: &mut JoinSet<String>,
     ) -> Running {
         let (orders, orders_seen) = watch::channel(Orders::Work);
+        let (load, load_seen) = watch::channel(load);
         let (events, events_seen) = mpsc::unbounded_channel();
-        let (notices, board) = (Arc::new(Notices::default()), Arc::new(Board::default()));
+        let setup = self.setup(target.clone());
+        let board = Arc::new(Board::new(setup.throttle.clone()));
+        let notices = Arc::new(Notices::default());
+        let brake = Brake::new(load_seen, setup.throttle.clone(), (self.clock)());
         let config = self.config.load();
         let shared = Shared {
             spool: self.spool.clone(),
-            setup: self.setup(target.clone()),
+            setup,
             rules: config.release.clone(),
             clock: self.clock.clone(),
             measures: self.measures.clone(),
@@ -328,6 +344,7 @@ impl Releaser {
             (bell, shown),
             order,
             plan,
+            brake,
         );
         runners.spawn(async move {
             runner.run().await;
@@ -337,6 +354,7 @@ impl Releaser {
             target,
             plan,
             rules: config.release.clone(),
+            load,
             orders,
             notices,
             board,
@@ -371,6 +389,10 @@ fn configured<'c>(config: &'c Config, domain: &str) -> Option<&'c Destination> {
     }
     let found = config.domains.iter().find(|d| d.name == domain);
     found.map(|found| &found.destination)
+}
+
+fn configured_load(config: &Config, domain: &str) -> Load {
+    configured(config, domain).map_or_else(Load::default, |destination| destination.load)
 }
 
 fn now_ms() -> u64 {

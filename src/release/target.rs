@@ -18,8 +18,6 @@ pub struct Target {
     pub tls: DestinationTls,
     /// Whether it is told where a message came from.
     pub xclient: DestinationXclient,
-    /// Connections at once, at least one.
-    pub connections: usize,
     /// PEM with the authorities that are believed in the place of this host's.
     pub ca: Option<PathBuf>,
     /// SHA-256 of the only certificate that is believed, in hexadecimal digits.
@@ -40,7 +38,6 @@ impl Target {
             protocol: destination.protocol,
             tls: destination.tls,
             xclient: destination.xclient,
-            connections: destination.connections.max(1),
             ca: destination.ca.clone(),
             pin: destination.pin.clone(),
             source: destination.source,
@@ -63,7 +60,6 @@ impl Target {
             protocol: DestinationProtocol::Smtp,
             tls: DestinationTls::Opportunistic,
             xclient: DestinationXclient::Auto,
-            connections: 20,
             ca: None,
             pin: None,
             source: None,

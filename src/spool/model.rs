@@ -1,7 +1,10 @@
 //! What the spool keeps: messages, deliveries, their states and events, domains.
 
 use super::plan::{Canary, Gate};
-use crate::mail::{DeliveryId, Digest, Envelope, Lane, QueueId};
+use crate::{
+    config::{LoadChange, LoadSet},
+    mail::{DeliveryId, Digest, Envelope, Lane, QueueId},
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -374,6 +377,8 @@ pub enum DomainCommand {
     },
     /// Go on.
     Resume,
+    /// Asks less or more of the destination than the configuration does.
+    Limit(LoadChange),
 }
 
 impl DomainCommand {
@@ -490,6 +495,8 @@ pub struct DomainStatus {
     pub canary: Option<Canary>,
     /// Who says that mail may go.
     pub gate: Gate,
+    /// What an operator has set in the place of the destination's configured limits.
+    pub load: LoadSet,
     /// When mail for it last arrived, milliseconds since 1970; 0 for never.
     pub last_arrival_ms: u64,
     /// How many deliveries stand where.

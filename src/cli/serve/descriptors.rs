@@ -30,7 +30,9 @@ pub fn raise(config: &Config) {
 
 fn needed(config: &Config) -> u64 {
     let domains = config.domains.iter();
-    let out: usize = domains.map(|domain| domain.destination.connections).sum();
+    let out: usize = domains
+        .map(|domain| domain.destination.load.connections)
+        .sum();
     let count = 2 * config.limits.connections + 2 * out;
     u64::try_from(count)
         .unwrap_or(u64::MAX)

@@ -58,6 +58,8 @@ impl Parts {
         let status = releaser.clone();
         let live: control::LiveRelease = Arc::new(move |domain| status.status(domain).map(view));
         let mut api = Api::new(spool.clone(), live).with_facts(&config.spool.path);
+        let loads = releaser.clone();
+        api = api.with_loads(Arc::new(move |domain| loads.load(domain)));
         let doors = keeper.clone();
         api = api.with_gate_waits(Arc::new(move |domain| doors.waits(domain)));
         let asked = config.hooks.as_ref();
@@ -206,6 +208,7 @@ fn view(status: ReleaseStatus) -> ReleaseView {
     ReleaseView {
         destination: status.destination,
         blocked: status.blocked,
+        slowed: status.slowed,
         next_try_ms: status.next_try_ms,
         in_flight: count(status.in_flight),
         connections: count(status.connections),

@@ -156,9 +156,13 @@ pub struct StatesView {
 pub struct ReleaseView {
     /// `HOST:PORT` that it goes to.
     pub destination: String,
-    /// What keeps it from going faster, or at all; absent when nothing does.
+    /// Why nothing, or only one message at a time, is sent; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
+    /// What keeps it from going faster: limits that are reached, and why there are fewer
+    /// connections than there may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowed: Vec<String>,
     /// When the destination is tried again, while it cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_ms: Option<u64>,

@@ -199,7 +199,7 @@ async fn too_many_recipients_go_in_several_transactions() {
         Act::Usual
     })
     .await;
-    let one = |config: &mut Config| config.domains[0].destination.connections = 1;
+    let one = |config: &mut Config| config.domains[0].destination.load.connections = 1;
     let world = World::with(peer.address, one, timeouts());
     let to: Vec<String> = (0..8).map(|i| format!("u{i}@corp.example")).collect();
     let to: Vec<&str> = to.iter().map(String::as_str).collect();

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     config::{
         Check, Config, Control, Destination, DestinationProtocol, DestinationTls,
-        DestinationXclient, DnsConfig, Domain, InDoubtPolicy, Limits, Log, Recipients, Release,
-        ReleaseGate, ReleaseOrder, SpoolConfig, Verify,
+        DestinationXclient, DnsConfig, Domain, InDoubtPolicy, Limits, Load, Log, Recipients,
+        Release, ReleaseGate, ReleaseOrder, SpoolConfig, Verify,
     },
     mail::{Envelope, QueueId},
     spool::{
@@ -71,7 +71,10 @@ fn config(directory: &std::path::Path, address: SocketAddr) -> Config {
                 protocol: DestinationProtocol::Smtp,
                 tls: DestinationTls::Opportunistic,
                 xclient: DestinationXclient::Auto,
-                connections: 4,
+                load: Load {
+                    connections: 4,
+                    ..Load::default()
+                },
                 ca: None,
                 pin: None,
                 source: None,

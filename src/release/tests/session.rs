@@ -24,7 +24,6 @@ pub(super) fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
             protocol: DestinationProtocol::Smtp,
             tls,
             xclient: DestinationXclient::Auto,
-            connections: 1,
             ca: None,
             pin: None,
             source: None,
@@ -33,6 +32,7 @@ pub(super) fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
         hostname: HOSTNAME.into(),
         tls: TlsClients::new().unwrap(),
         timeouts: timeouts(),
+        throttle: Arc::default(),
     }
 }
 

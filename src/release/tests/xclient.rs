@@ -19,7 +19,7 @@ fn with(peer: &Peer, xclient: DestinationXclient) -> World {
         for domain in &mut config.domains {
             domain.destination.xclient = xclient;
             // So that the commands of one session are in order.
-            domain.destination.connections = 1;
+            domain.destination.load.connections = 1;
         }
     };
     World::with(peer.address, change, timeouts())

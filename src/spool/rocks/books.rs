@@ -3,11 +3,12 @@
 //! batch as what they count.
 
 use super::{
-    layout::{DomainNumber, Key, Kind},
-    record::{DomainEventRecord, DomainRecord, Head, Removed},
+    layout::{DomainNumber, Key, KeyReader, Kind},
+    record::{DomainEventRecord, DomainRecord, Head, Removed, decode},
     store::{Batch, Store, Walk},
 };
 use crate::{
+    config::{LoadChange, LoadSet},
     mail::{DeliveryId, QueueId},
     spool::{Cause, DomainStatus, Gate, Ledger, Phase, SpoolError, Standing, Tally},
 };
@@ -19,6 +20,8 @@ pub struct Books {
     pub head: Head,
     domains: HashMap<DomainNumber, (String, DomainRecord)>,
     numbers: HashMap<String, DomainNumber>,
+    /// What operators have set, where they have.
+    loads: HashMap<DomainNumber, LoadSet>,
     /// Attempts without a result.
     pub attempts: HashSet<DeliveryId>,
     /// Domains that the batch under way has changed.
@@ -38,21 +41,28 @@ impl Books {
             head,
             domains: HashMap::new(),
             numbers: HashMap::new(),
+            loads: HashMap::new(),
             attempts: HashSet::new(),
             touched: BTreeSet::new(),
         };
         let prefix = Key::of(Kind::Domain);
         store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
             let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
-            let record = super::record::decode(|| format!("domain {name}"), value)?;
+            let record = decode(|| format!("domain {name}"), value)?;
             books.insert(name, record);
+            Ok(Walk::On)
+        })?;
+        let prefix = Key::of(Kind::Load);
+        store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
+            if let Some(number) = KeyReader::new(key).u32() {
+                let load = decode(|| format!("limits of domain number {number}"), value)?;
+                books.loads.insert(DomainNumber(number), load);
+            }
             Ok(Walk::On)
         })?;
         let prefix = Key::of(Kind::Attempt);
         store.walk(prefix.as_ref(), &prefix.after_prefix(), |key, _| {
-            books
-                .attempts
-                .extend(super::layout::KeyReader::new(key).delivery_id());
+            books.attempts.extend(KeyReader::new(key).delivery_id());
             Ok(Walk::On)
         })?;
         Ok(books)
@@ -114,11 +124,37 @@ impl Books {
         Ok(record)
     }
 
-    /// All domains.
-    pub fn domains(&self) -> impl Iterator<Item = (&str, &DomainRecord)> {
-        self.domains
-            .values()
-            .map(|(name, record)| (name.as_str(), record))
+    /// All domains, as they are shown.
+    pub fn statuses(&self) -> impl Iterator<Item = DomainStatus> {
+        (self.domains.iter()).map(|(number, (name, record))| self.shown(*number, name, record))
+    }
+
+    /// A domain, as it is shown.
+    pub fn status(&self, number: DomainNumber) -> Result<DomainStatus, SpoolError> {
+        let found = self.domains.get(&number);
+        let (name, record) = found.ok_or_else(|| unknown(number))?;
+        Ok(self.shown(number, name, record))
+    }
+
+    /// Changes what is set in the place of a domain's configured limits, with its event.
+    pub fn limit(
+        &mut self,
+        batch: &mut Batch,
+        domain: DomainNumber,
+        change: LoadChange,
+        cause: &Cause,
+        now_ms: u64,
+    ) -> Result<(), SpoolError> {
+        let before = self.loads.get(&domain).copied().unwrap_or_default();
+        let load = before.with(change);
+        if load == before {
+            return Ok(());
+        }
+        // It is shown and passed on with the record.
+        self.change(domain)?;
+        batch.put(&Key::load(domain), &load)?;
+        self.loads.insert(domain, load);
+        self.note(batch, domain, format!("limits: {load}"), cause, now_ms)
     }
 
     /// The number of the next event.
@@ -213,26 +249,26 @@ impl Books {
         for number in std::mem::take(&mut self.touched) {
             if let Some((name, record)) = self.domains.get(&number) {
                 batch.put(&Key::domain(name), record)?;
-                changed.push(status(name, record));
+                changed.push(self.shown(number, name, record));
             }
         }
         Ok(changed)
     }
-}
 
-/// A domain as it is shown.
-pub fn status(name: &str, record: &DomainRecord) -> DomainStatus {
-    DomainStatus {
-        name: name.to_owned(),
-        phase: record.phase,
-        phase_since_ms: record.phase_since_ms,
-        paused: record.paused.clone(),
-        then: record.then,
-        to: record.to.clone(),
-        canary: record.canary,
-        gate: record.gate,
-        last_arrival_ms: record.last_arrival_ms,
-        ledger: record.ledger,
+    fn shown(&self, number: DomainNumber, name: &str, record: &DomainRecord) -> DomainStatus {
+        DomainStatus {
+            name: name.to_owned(),
+            phase: record.phase,
+            phase_since_ms: record.phase_since_ms,
+            paused: record.paused.clone(),
+            then: record.then,
+            to: record.to.clone(),
+            canary: record.canary,
+            gate: record.gate,
+            load: self.loads.get(&number).copied().unwrap_or_default(),
+            last_arrival_ms: record.last_arrival_ms,
+            ledger: record.ledger,
+        }
     }
 }
 

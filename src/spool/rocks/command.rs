@@ -93,12 +93,15 @@ impl Committer {
                 record.canary = record.canary.filter(|canary| !canary.sent);
                 what = record.paused.take().map(|_| "resumed".into());
             }
+            DomainCommand::Limit(change) => {
+                self.books.limit(batch, number, change, cause, now_ms)?;
+            }
         }
         if let Some(what) = what {
             self.books.note(batch, number, what, cause, now_ms)?;
         }
         self.books.settle(batch, now_ms)?;
-        Ok(super::books::status(name, self.books.domain(number)?))
+        self.books.status(number)
     }
 
     /// The oldest messages that a release would send, at most `wanted`; nothing when there

@@ -11,7 +11,7 @@
 //! failed batch may be there then, or not.
 
 use super::{
-    books::{Books, status},
+    books::Books,
     files::Files,
     outage::{self, Outage},
     record::DeliveryRecord,
@@ -69,9 +69,8 @@ impl Published {
 
     /// Shows what was read from a database.
     pub fn take_over(&self, books: &Books) {
-        let domains = books
-            .domains()
-            .map(|(name, record)| (name.to_owned(), status(name, record)));
+        let domains = books.statuses();
+        let domains = domains.map(|status| (status.name.clone(), status));
         *self.domains.write().unwrap_or_else(PoisonError::into_inner) = domains.collect();
     }
 }
@@ -411,7 +410,8 @@ impl Committer {
         let before = domains.get(&domain.name);
         let same = before.is_some_and(|before| {
             (before.phase, &before.paused, &before.to) == (domain.phase, &domain.paused, &domain.to)
-                && (before.canary, before.gate) == (domain.canary, domain.gate)
+                && (before.canary, before.gate, before.load)
+                    == (domain.canary, domain.gate, domain.load)
         });
         (!same).then(|| Change::Domain {
             domain: domain.name.clone(),

@@ -38,6 +38,8 @@ pub enum Kind {
     Expiry = b'X',
     /// `U` fingerprint: a message whose 250 may not have reached its client.
     Unconfirmed = b'U',
+    /// `T` domain: what an operator has set in the place of its configured limits.
+    Load = b'T',
     /// `W` time message: whose sender wants to be told of a delay, and was not.
     Late = b'W',
 }
@@ -86,6 +88,11 @@ impl Key {
     /// `N` domain event.
     pub fn domain_event(domain: DomainNumber, event: u64) -> Self {
         Self::domain_events(domain).u64(event)
+    }
+
+    /// `T` domain.
+    pub fn load(domain: DomainNumber) -> Self {
+        Self::of(Kind::Load).u32(domain.0)
     }
 
     /// `M` message.
