@@ -4,197 +4,12 @@
 mod support;
 
 use relay::ledger::{AccountState, Moved};
-use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    os::unix::process::ExitStatusExt as _,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Stdio, time::Duration};
+use support::{
+    Random,
+    migration::{DOT, SLASH, Scene, renumber, said},
+    temp,
 };
-use support::{Random, peers::Peer, poll, temp};
-use tempfile::TempDir;
-
-/// Between the parts of names, and what stands before them.
-#[derive(Clone, Copy)]
-struct Naming {
-    separator: &'static str,
-    prefix: &'static str,
-}
-
-const SLASH: Naming = Naming {
-    separator: "/",
-    prefix: "",
-};
-const DOT: Naming = Naming {
-    separator: ".",
-    prefix: "INBOX.",
-};
-
-struct Server {
-    peer: Peer,
-    naming: Naming,
-}
-
-impl Server {
-    fn start(directory: &Path, naming: Naming, more: &str) -> Self {
-        let mut options = vec!["--separator", naming.separator, "--more", more];
-        let prefix = format!("--prefix={}", naming.prefix);
-        options.push(&prefix);
-        Self {
-            peer: Peer::dovecot_with(directory, &options),
-            naming,
-        }
-    }
-
-    fn script(&self, what: &str, user: &str, arguments: &[&str]) -> Vec<u8> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/mailboxes.py");
-        let port = self.peer.port("imap").to_string();
-        let output = Command::new("python3")
-            .arg(script)
-            .args([what, &port, user])
-            .args(arguments)
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{what}: {errors}");
-        output.stdout
-    }
-
-    fn fill(&self, user: &str, folders: u32, messages: u32) {
-        let Naming { separator, prefix } = self.naming;
-        let (folders, messages) = (folders.to_string(), messages.to_string());
-        self.script("fill", user, &[separator, prefix, &folders, &messages]);
-    }
-
-    fn add(&self, user: &str, messages: u32) {
-        self.script("add", user, &[&messages.to_string()]);
-    }
-
-    /// Everything that the user has, by folder.
-    fn dump(&self, user: &str) -> Value {
-        let Naming { separator, prefix } = self.naming;
-        let text = self.script("dump", user, &[separator, prefix]);
-        serde_json::from_slice(&text).unwrap()
-    }
-}
-
-struct Scene {
-    source: Server,
-    target: Server,
-    config: PathBuf,
-    directory: TempDir,
-}
-
-impl Scene {
-    fn new(source: Naming, target: Naming, users: &[&str]) -> Self {
-        Self::with(source, target, users, "", "")
-    }
-
-    /// With lines for the target's configuration and for what tells of the target.
-    fn with(source: Naming, target: Naming, users: &[&str], more: &str, login: &str) -> Self {
-        let directory = temp();
-        let path = directory.path();
-        let source = Server::start(&path.join("source"), source, "");
-        let target = Server::start(&path.join("target"), target, more);
-        let text = format!(
-            "hostname = \"hold.example.net\"\n[spool]\npath = {:?}\n[control]\nsocket = {:?}\n\
-             [[domain]]\nname = \"corp.example\"\ndestination = {{ host = \"127.0.0.1\" }}\n\
-             [mover]\naccounts = {:?}\n\
-             source = {{ host = \"127.0.0.1\", port = {}, tls = \"none\" {login} }}\n\
-             target = {{ host = \"127.0.0.1\", port = {}, tls = \"none\" {login} }}\n",
-            path.join("spool"),
-            path.join("control.sock"),
-            path.join("accounts.csv"),
-            source.peer.port("imap"),
-            target.peer.port("imap"),
-        );
-        let config = path.join("relay.toml");
-        fs::write(&config, text).unwrap();
-        let password = if login.is_empty() { "pw" } else { "" };
-        let mut accounts = "source_user,source_password,target_user,target_password\n".to_owned();
-        for user in users {
-            accounts += &format!("{user},{password},{user},{password}\n");
-        }
-        fs::write(path.join("accounts.csv"), accounts).unwrap();
-        Self {
-            source,
-            target,
-            config,
-            directory,
-        }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
-        command
-            .arg("--config")
-            .arg(&self.config)
-            .args(["--json", "move"]);
-        command.args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// A pass that must succeed: what it said of the accounts.
-    fn pass(&self) -> Vec<Value> {
-        let output = self.run(&["--once"]);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{errors}");
-        said(&output, "account")
-    }
-
-    fn assert_equal(&self, user: &str) {
-        let (source, target) = (self.source.dump(user), self.target.dump(user));
-        let (source, target) = (source.as_object().unwrap(), target.as_object().unwrap());
-        let names = |folders: &serde_json::Map<String, Value>| -> Vec<String> {
-            folders.keys().cloned().collect()
-        };
-        assert_eq!(names(source), names(target));
-        for (name, folder) in source {
-            assert_same_messages(name, folder, &target[name]);
-            assert_eq!(folder, &target[name], "{name}");
-        }
-    }
-}
-
-/// Names what is missing, doubled or altered, which whole folders side by side do not show.
-fn assert_same_messages(folder: &str, source: &Value, target: &Value) {
-    let count = |folder: &Value| {
-        let mut counts = BTreeMap::<String, i64>::new();
-        for message in folder["messages"].as_array().unwrap() {
-            *counts.entry(message.to_string()).or_default() += 1;
-        }
-        counts
-    };
-    let (source, target) = (count(source), count(target));
-    let both: BTreeSet<_> = source.keys().chain(target.keys()).collect();
-    let wrong: Vec<_> = both
-        .into_iter()
-        .map(|message| {
-            let there = |counts: &BTreeMap<String, i64>| counts.get(message).copied().unwrap_or(0);
-            (there(&source), there(&target), message)
-        })
-        .filter(|(source, target, _)| source != target)
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "{folder}: (source, target, message) {wrong:#?}"
-    );
-}
-
-/// The events of this kind.
-fn said(output: &Output, event: &str) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines
-        .filter(|line: &Value| line["event"] == event)
-        .collect()
-}
 
 #[test]
 fn all_is_as_it_was_and_the_source_is_untouched() {
@@ -323,35 +138,13 @@ fn killed_at_each_step_each_message_arrives_once() {
     assert_eq!(scene.pass()[0]["copied"], 0);
 }
 
-/// Without its own files Dovecot numbers a folder anew, under another UIDVALIDITY: the time in
-/// seconds, so that the second of the old one must be over.
-fn renumber(server: &Server, user: &str) {
-    let maildir = server.peer.mail().join(user).join("Maildir");
-    let list = fs::read_to_string(maildir.join("dovecot-uidlist")).unwrap();
-    let old = list
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix('V'));
-    let old: u64 = old.unwrap().parse().unwrap();
-    poll("the next second", || {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        (now.as_secs() > old).then_some(())
-    });
-    for entry in fs::read_dir(&maildir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("dovecot") {
-            fs::remove_file(path).unwrap();
-        }
-    }
-}
-
 #[test]
 fn another_uidvalidity_sends_nothing_twice() {
     let scene = Scene::new(SLASH, SLASH, &["bob"]);
     scene.source.add("bob", 150);
     scene.pass();
     for server in [&scene.source, &scene.target] {
-        renumber(server, "bob");
+        renumber(&server.maildir("bob"));
         let account = &scene.pass()[0];
         assert_eq!(
             (&account["copied"], &account["adopted"]),
@@ -377,4 +170,40 @@ fn over_quota_stops_that_account_only() {
     assert!(stopped.to_lowercase().contains("quota"), "{stopped}");
     assert_eq!(accounts[1]["copied"], 50);
     scene.assert_equal("small");
+}
+
+/// What the source expunges later stays, or goes as told, and never what others have put there.
+#[test]
+fn what_is_expunged_later_is_kept_or_mirrored() {
+    let scene = Scene::new(SLASH, SLASH, &["bob"]);
+    let text = |name: &str| format!("Message-ID: <{name}@test>\r\n\r\n{name}\r\n");
+    for name in ["kept", "mirrored", "stays"] {
+        scene.source.put("bob", "INBOX", &text(name));
+    }
+    scene.target.put("bob", "INBOX", &text("foreign"));
+    scene.pass();
+    let there = || {
+        let messages = scene.target.dump("bob")["INBOX"]["messages"].clone();
+        messages.as_array().unwrap().len()
+    };
+    scene.source.remove("bob", "INBOX", "<kept@test>");
+    let account = &scene.pass()[0];
+    assert_eq!(
+        (&account["expunged"], &account["removed"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(there(), 4);
+    scene.configure("expunged = \"mirror\"");
+    scene.source.remove("bob", "INBOX", "<mirrored@test>");
+    let account = &scene.pass()[0];
+    assert_eq!(
+        (&account["expunged"], &account["removed"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(there(), 3);
+    let account = &scene.pass()[0];
+    assert_eq!(
+        (&account["expunged"], &account["removed"]),
+        (&0.into(), &0.into())
+    );
 }

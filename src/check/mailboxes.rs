@@ -90,6 +90,7 @@ fn prepare(table: &Table, place: &Path) -> Result<Mover, String> {
         },
         directory: place.to_owned(),
         limits: limits(),
+        expunged: table.expunged,
         connections: table.connections,
         keep_refused: None,
     })

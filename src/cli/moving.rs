@@ -194,6 +194,7 @@ fn prepare(config: &Config, table: &Table, keep_refused: Option<PathBuf>) -> any
         },
         directory,
         limits: Limits::default(),
+        expunged: table.expunged,
         connections: table.connections,
         keep_refused,
     })
@@ -215,11 +216,12 @@ async fn preview(context: &Context, mover: &Mover, tasks: &[Task]) -> anyhow::Re
 
 /// Names each message that did not go, or is another one there, and gives the exit code.
 fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> anyhow::Result<()> {
-    let mut refused = 0;
+    let (mut refused, mut unread) = (0, 0);
     for task in tasks {
         let name = task.account.name();
         for (folder, uid, note) in mover.state.notes(name)? {
             refused += u64::from(note.kind == NoteKind::Refused);
+            unread += u64::from(note.kind == NoteKind::Unread);
             account::show_note(&context.screen, name, &folder, uid, &note)?;
         }
     }
@@ -230,12 +232,15 @@ fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> an
         );
         return Err(Exit::new(Code::TryAgain, text).into());
     }
-    if refused > 0 {
-        let text = format!(
-            "the target does not take {}, named above",
-            human::counted(refused, "message", "messages")
-        );
-        return Err(Exit::new(Code::Data, text).into());
+    for (many, what) in [
+        (refused, "the target does not take"),
+        (unread, "the source does not give"),
+    ] {
+        if many > 0 {
+            let many = human::counted(many, "message", "messages");
+            let text = format!("{what} {many}, named above");
+            return Err(Exit::new(Code::Data, text).into());
+        }
     }
     Ok(())
 }

@@ -71,6 +71,7 @@ pub(super) const MOVER: &[&str] = &[
     "parallel",
     "connections",
     "settle",
+    "expunged",
     "exclude",
     "rename",
 ];

@@ -34,7 +34,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
 pub use load::{Load, LoadChange, LoadSet};
-pub use mover::{Admin, ImapServer, ImapTls, Mover, Rename};
+pub use mover::{Admin, Expunged, ImapServer, ImapTls, Mover, Rename};
 pub use network::Network;
 pub use stamp::Stamp;
 

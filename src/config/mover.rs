@@ -27,6 +27,8 @@ pub struct Mover {
     /// How long after the newest message at the source a pass must begin to count as the
     /// last one. Default 10 min.
     pub settle: Duration,
+    /// What becomes of the copies of messages that the source has expunged since.
+    pub expunged: Expunged,
     /// Folders that are not copied: paths with `/` between the names, whatever the server's
     /// separator is; a `*` at the end stands for anything.
     pub exclude: Vec<String>,
@@ -76,6 +78,16 @@ pub enum ImapTls {
     None,
 }
 
+/// What becomes of the copies of messages that the source has expunged since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expunged {
+    /// They stay, and are counted.
+    #[default]
+    Keep,
+    /// They are removed too, if the mover has put them there itself.
+    Mirror,
+}
+
 /// `[[mover.rename]]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rename {
@@ -109,6 +121,7 @@ pub(super) fn mover(root: &Section<'_>, base: &Path) -> Option<Mover> {
             &default::CONNECTIONS_OF_ACCOUNT,
         ),
         settle: section.measure("settle", default::SETTLE, &default::SETTLING),
+        expunged: section.word("expunged", Expunged::default()),
         exclude: exclude.unwrap_or_default(),
         rename,
     })
@@ -245,6 +258,7 @@ mod tests {
             parallel: 4,
             connections: 3,
             settle: Duration::from_secs(600),
+            expunged: Expunged::Keep,
             exclude: Vec::new(),
             rename: Vec::new(),
         };
@@ -265,7 +279,7 @@ mod tests {
              source = {{ host = \"192.0.2.1\", tls = \"none\", admin_user = \"zimbra\", \
              admin_password_file = \"pw\" }}\n\
              target = {{ host = \"new.example\", port = 1143, tls = \"starttls\", ca = \"ca.pem\", \
-             token_command = \"get-token\", pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexclude = [\"Spam\", \"Old/*\"]\n\
+             token_command = \"get-token\", pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexpunged = \"mirror\"\nexclude = [\"Spam\", \"Old/*\"]\n\
              [[mover.rename]]\nfrom = \"A/B\"\nto = \"C\"\n"
         );
         let file = Path::new("/etc/relay/relay.toml");
@@ -282,6 +296,7 @@ mod tests {
         );
         assert_eq!(mover.connections, 1);
         assert_eq!(mover.target.token_command.as_deref(), Some("get-token"));
+        assert_eq!(mover.expunged, Expunged::Mirror);
         assert_eq!(mover.exclude, ["Spam", "Old/*"]);
         assert_eq!(mover.rename[0].to, "C");
         assert_eq!(Config::parse(&config.to_toml(), file).unwrap(), config);

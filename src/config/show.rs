@@ -256,6 +256,7 @@ fn write_mover(mover: &Mover, out: &mut String) -> fmt::Result {
     writeln!(out, "parallel = {}", mover.parallel)?;
     writeln!(out, "connections = {}", mover.connections)?;
     writeln!(out, "settle = \"{}\"", format_duration(mover.settle))?;
+    writeln!(out, "expunged = \"{}\"", mover.expunged.word())?;
     let exclude: Vec<_> = mover.exclude.iter().map(|folder| quoted(folder)).collect();
     writeln!(out, "exclude = [{}]", exclude.join(", "))?;
     for rule in &mover.rename {

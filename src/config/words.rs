@@ -1,8 +1,8 @@
 //! The values that are words, in both directions.
 
 use super::{
-    BareNewline, DestinationProtocol, DestinationTls, DestinationXclient, ImapTls, InDoubtPolicy,
-    ListenTls, ReleaseGate, ReleaseOrder,
+    BareNewline, DestinationProtocol, DestinationTls, DestinationXclient, Expunged, ImapTls,
+    InDoubtPolicy, ListenTls, ReleaseGate, ReleaseOrder,
 };
 
 /// A type whose values are written as one word each.
@@ -46,6 +46,11 @@ impl Word for ListenTls {
 
 impl Word for DestinationProtocol {
     const WORDS: &'static [(&'static str, Self)] = &[("smtp", Self::Smtp), ("lmtp", Self::Lmtp)];
+}
+
+impl Word for Expunged {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("keep", Self::Keep), ("mirror", Self::Mirror)];
 }
 
 impl Word for DestinationTls {

@@ -137,6 +137,28 @@ impl Error {
         }
     }
 
+    /// Whether the server says, in one of the ways that are known of, that it is asked too much:
+    /// RFC 9051's LIMIT, INUSE and UNAVAILABLE, Gmail's THROTTLED and its bandwidth limits
+    /// (which come as OVERQUOTA too), Exchange's and Zimbra's words.
+    #[must_use]
+    pub fn is_throttling(&self) -> bool {
+        const WORDS: &[&str] = &[
+            "suggested backoff time",
+            "throttled",
+            "bandwidth limit",
+            "too many simultaneous connections",
+            "server busy",
+            "try again later",
+        ];
+        let by_code = match self.code() {
+            Some(Code::Limit | Code::InUse | Code::Unavailable) => true,
+            Some(Code::Other(code)) => code.eq_ignore_ascii_case("THROTTLED"),
+            _ => false,
+        };
+        let text = self.text().unwrap_or_default().to_ascii_lowercase();
+        by_code || WORDS.iter().any(|words| text.contains(words))
+    }
+
     /// How long the server asks to be left alone: Exchange's "Suggested Backoff Time: N
     /// milliseconds", at most an hour.
     #[must_use]

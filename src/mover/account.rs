@@ -20,7 +20,10 @@ use super::{
     target::failure,
     token::TokenError,
 };
-use crate::imap::{self, Code, Error, Limits, Name, Session};
+use crate::{
+    config::Expunged,
+    imap::{self, Code, Error, Limits, Name, Session},
+};
 use std::{
     collections::HashSet,
     path::PathBuf,
@@ -52,6 +55,8 @@ pub struct Mover {
     pub limits: Limits,
     /// Where messages are kept that the target does not take, if they shall be.
     pub keep_refused: Option<PathBuf>,
+    /// What becomes of the copies of messages that the source has no more.
+    pub expunged: Expunged,
     /// Folders of an account at once, over a connection to each side for each.
     pub connections: usize,
 }
@@ -83,6 +88,8 @@ pub struct AccountReport {
     pub refused: u64,
     /// Messages that are another one at the target, in all passes.
     pub altered: u64,
+    /// Messages that the source does not give.
+    pub unread: u64,
 }
 
 /// Why an account was not gone through to its end.
@@ -100,17 +107,22 @@ impl AccountReport {
     /// What could not be copied for now.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.failed.len() as u64 + u64::from(self.stopped.is_some())
+        self.failed.len() as u64 + u64::from(self.stopped.is_some()) + self.done.unread
     }
 
     /// The first thing that failed, in words.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let stopped = self.stopped.as_ref().map(ToString::to_string);
-        stopped.or_else(|| {
+        let failed = || {
             let (folder, why) = self.failed.first()?;
             Some(format!("{folder}: {why}"))
-        })
+        };
+        let unread = || {
+            let unread = self.done.unread;
+            (unread > 0).then(|| format!("{unread} messages cannot be read at the source"))
+        };
+        stopped.or_else(failed).or_else(unread)
     }
 }
 
@@ -180,14 +192,11 @@ impl Stopped {
 
 /// A failed login at one side.
 fn at(side: &str, error: &Error) -> Stop {
-    if let Error::Login { code, .. } = error {
-        let passing = matches!(
-            code,
-            Some(Code::Unavailable | Code::InUse | Code::Limit | Code::ServerBug)
-        );
-        if !passing && error.suggested_backoff().is_none() {
-            return Stop::Account(Stopped::Failed(error.to_string()).at(side));
-        }
+    if let Error::Login { code, .. } = error
+        && !error.is_throttling()
+        && *code != Some(Code::ServerBug)
+    {
+        return Stop::Account(Stopped::Failed(error.to_string()).at(side));
     }
     match Stop::from(failure(error)) {
         Stop::Account(why) => Stop::Account(why.at(side)),
@@ -330,6 +339,7 @@ impl Mover {
             match note.kind {
                 NoteKind::Refused => report.refused += 1,
                 NoteKind::Altered => report.altered += 1,
+                NoteKind::Unread => report.unread += 1,
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! holds. A file of a process that was killed is gone with it.
 
 use super::hash::{Hasher, Identity, Known};
-use crate::imap::{BodySink, BodySource, Fetched, Meta};
+use crate::imap::{BodySink, BodySource, Fetched, Meta, UidSet};
 use std::{
     fs::File,
     io::{self, Write as _},
@@ -204,6 +204,12 @@ impl Collector {
             memory_bytes: 0,
             done: Vec::new(),
         }
+    }
+
+    /// The UIDs of what came whole so far.
+    #[must_use]
+    pub fn uids(&self) -> UidSet {
+        self.done.iter().map(|read| read.uid).collect()
     }
 
     /// What came whole, in the order in which it came.

@@ -332,15 +332,7 @@ pub async fn recover(
     let mut taken = HashSet::new();
     state.messages(at, |uid, record| match record.outcome {
         Outcome::Intended { target_uidnext } => intents.push((uid, record, target_uidnext)),
-        Outcome::Copied {
-            target_uid: Some(uid),
-        }
-        | Outcome::Expunged {
-            target_uid: Some(uid),
-        } => {
-            taken.insert(uid);
-        }
-        _ => {}
+        outcome => taken.extend(outcome.copy()),
     })?;
     let Some(from) = intents.iter().map(|(_, _, uidnext)| *uidnext).min() else {
         return Ok(Recovered::default());

@@ -148,6 +148,7 @@ impl Lane {
             pace: &mut self.pace,
             report: &mut self.end.done,
             keep: self.mover.keep_refused.as_deref(),
+            expunged: self.mover.expunged,
         };
         pass::folder(
             &self.mover.state,

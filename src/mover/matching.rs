@@ -4,7 +4,7 @@
 use super::{
     copy::{CopyError, Target},
     hash::{Identity, Known},
-    state::{At, Outcome, State},
+    state::{At, State},
 };
 use std::collections::HashSet;
 
@@ -30,17 +30,7 @@ impl Matching {
         below: u32,
     ) -> Result<Self, CopyError> {
         let mut taken = HashSet::new();
-        state.messages(at, |_, record| match record.outcome {
-            Outcome::Copied {
-                target_uid: Some(uid),
-            }
-            | Outcome::Expunged {
-                target_uid: Some(uid),
-            } => {
-                taken.insert(uid);
-            }
-            _ => {}
-        })?;
+        state.messages(at, |_, record| taken.extend(record.outcome.copy()))?;
         let uids = target.uids(1, below.saturating_sub(1)).await?;
         let mut found = Vec::new();
         for window in uids.chunks(usize::MAX, WINDOW_UIDS) {

@@ -8,8 +8,10 @@
 //! of messages for a window of them at a time. While a batch is appended the next one is
 //! read.
 
+mod expunged;
 mod flagging;
 mod reading;
+mod unread;
 mod verify;
 
 use super::{
@@ -25,7 +27,7 @@ use super::{
     plan::{Flags, Plan, Standing, Work, plan},
     state::{At, FolderRecord, MessageRecord, NoteKind, Outcome, State},
 };
-use crate::{failpoint::Failpoint, imap::UidSet};
+use crate::{config::Expunged, failpoint::Failpoint, imap::UidSet};
 use flagging::{Settings, carry_flags};
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -33,6 +35,7 @@ use std::{
     path::Path,
     time::Instant,
 };
+use unread::Unread;
 use verify::Verify;
 
 /// Messages whose figures are in memory at once.
@@ -51,6 +54,24 @@ pub struct Meta {
     pub flags: Vec<String>,
 }
 
+/// What the source tells of messages without their bodies.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scanned {
+    /// By rising UID.
+    pub metas: Vec<Meta>,
+    /// Those that exist and of which it tells nothing.
+    pub mute: UidSet,
+}
+
+/// What the source gave of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Reads {
+    /// Messages that came whole.
+    pub whole: Vec<Read>,
+    /// Those that exist and that it does not give: UID, and its words.
+    pub unreadable: Vec<(u32, String)>,
+}
+
 /// The folder at the source, over one connection: reading only.
 pub trait Source: Send {
     /// The UIDs that there are from first to last.
@@ -66,10 +87,11 @@ pub trait Source: Send {
         &mut self,
         uids: &UidSet,
         changed_since: Option<u64>,
-    ) -> impl Future<Output = Result<Vec<Meta>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Scanned, Failure>> + Send;
 
-    /// Those of these messages that still exist.
-    fn fetch(&mut self, uids: &UidSet) -> impl Future<Output = Result<Vec<Read>, Failure>> + Send;
+    /// Those of these messages that still exist. One that is in neither list of the result is
+    /// certainly gone.
+    fn fetch(&mut self, uids: &UidSet) -> impl Future<Output = Result<Reads, Failure>> + Send;
 }
 
 /// The folder at the target, with what a pass needs beside appending.
@@ -85,6 +107,13 @@ pub trait Folder: Target {
         &mut self,
         uids: &UidSet,
     ) -> impl Future<Output = Result<Vec<(u32, [u8; 32])>, Failure>> + Send;
+
+    /// Whether single messages can be removed (UIDPLUS): without that, EXPUNGE would take all
+    /// that anybody has marked.
+    fn can_remove(&self) -> bool;
+
+    /// Removes these messages and no others.
+    fn remove(&mut self, uids: &UidSet) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Sets these flags in the place of those that the messages have.
     fn store(
@@ -118,12 +147,16 @@ pub struct Report {
     pub adopted: u64,
     /// Messages whose flags it changed.
     pub flagged: u64,
-    /// Messages that the source has no more; they are kept.
+    /// Messages that the source has no more, and that are kept at the target.
     pub expunged: u64,
+    /// Messages that the source has no more, and that were removed at the target.
+    pub removed: u64,
     /// Messages that the target did not take.
     pub refused: u64,
     /// Messages that the target has otherwise than the source.
     pub altered: u64,
+    /// Messages that the source does not give, and that the pass before did not meet with.
+    pub unread: u64,
     /// Flags and keywords that the target does not take.
     pub lost_flags: BTreeSet<String>,
     /// The latest INTERNALDATE of those that were new, in seconds since 1970.
@@ -144,8 +177,10 @@ impl Report {
         self.adopted += other.adopted;
         self.flagged += other.flagged;
         self.expunged += other.expunged;
+        self.removed += other.removed;
         self.refused += other.refused;
         self.altered += other.altered;
+        self.unread += other.unread;
         self.lost_flags.extend(other.lost_flags);
         self.newest_s = self.newest_s.max(other.newest_s);
     }
@@ -189,6 +224,8 @@ pub struct Course<'a> {
     pub report: &'a mut Report,
     /// Where messages are kept that the target does not take.
     pub keep: Option<&'a Path>,
+    /// What becomes of the copies of messages that the source has no more.
+    pub expunged: Expunged,
 }
 
 /// Whether there is nothing to do in a folder, as far as the lists of folders told.
@@ -230,6 +267,7 @@ pub async fn folder(
         None => Matching::default(),
     };
     let settled = state.settled(at)?;
+    let mut unread = Unread::read(state, at)?;
     let first = work.new_from.iter().chain(&recovered.missing).min();
     if let Some(first) = first {
         let last = standing.uidnext.saturating_sub(1);
@@ -248,12 +286,14 @@ pub async fn folder(
             gauge: course.gauge,
             pace: course.pace,
             keep: course.keep,
+            unread,
         };
         for window in new.chunks(usize::MAX, WINDOW_UIDS) {
             copier
                 .window(source, target, &window, &mut matching, report)
                 .await?;
         }
+        unread = copier.unread;
     }
     let settings = Settings {
         state,
@@ -262,10 +302,11 @@ pub async fn folder(
     };
     carry_flags(&settings, source, target, work.flags, &settled, report).await?;
     if work.expunged {
-        report.expunged += note_expunged(state, at, source).await?;
+        expunged::follow(state, at, source, target, course.expunged, report).await?;
     }
     Failpoint::MovePassed.pass();
-    record.source_uidnext = standing.uidnext;
+    // Those that cannot be read are new again in the next pass.
+    record.source_uidnext = unread.first().unwrap_or(standing.uidnext);
     record.source_messages = standing.messages;
     record.source_highestmodseq = standing.highestmodseq;
     record.match_below = None;
@@ -301,6 +342,7 @@ struct Copier<'a> {
     gauge: &'a Gauge<'a>,
     pace: &'a mut Pace,
     keep: Option<&'a Path>,
+    unread: Unread,
 }
 
 impl Copier<'_> {
@@ -312,9 +354,14 @@ impl Copier<'_> {
         matching: &mut Matching,
         report: &mut Report,
     ) -> Result<(), CopyError> {
-        let metas = source.scan(window, None).await?;
-        let there: UidSet = metas.iter().map(|meta| meta.uid).collect();
+        let Scanned { metas, mute } = source.scan(window, None).await?;
+        let mut there: UidSet = metas.iter().map(|meta| meta.uid).collect();
+        there.extend(&mute);
         let mut gone: Vec<u32> = window.iter().filter(|uid| !there.contains(*uid)).collect();
+        for uid in mute.iter() {
+            let why = "it does not tell what that message is";
+            report.unread += self.unread.add(self.state, self.at, uid, 0, why)?;
+        }
         for meta in &metas {
             let lost = self.permanent.filter(&meta.flags).lost;
             report.lost_flags.extend(lost);
@@ -337,9 +384,16 @@ impl Copier<'_> {
             self.count(now?, &mut verify, report);
             let mut next = next?;
             gone.append(&mut next.gone);
+            for (uid, size, why) in next.unreadable {
+                report.unread += self.unread.add(self.state, self.at, uid, size, &why)?;
+                self.gauge.pass(1, size);
+            }
+            let came = next.messages.iter().map(|message| message.uid);
+            self.unread.came(self.state, self.at, came)?;
             ready = self.adopt(target, next.messages, matching, report).await?;
         }
         vanish(self.state, self.at, gone.iter())?;
+        self.unread.came(self.state, self.at, gone.into_iter())?;
         report.altered += verify.compare(self.state, self.at, target).await?;
         Ok(())
     }
@@ -407,8 +461,7 @@ impl Copier<'_> {
         }
         let records: Vec<(u32, MessageRecord)> = (adopted.iter())
             .map(|(message, uid)| {
-                let target_uid = Some(*uid);
-                let outcome = Outcome::Copied { target_uid };
+                let outcome = Outcome::Found { target_uid: *uid };
                 (message.uid, super::copy::record(message, outcome))
             })
             .collect();
@@ -437,25 +490,6 @@ fn vanish<'u>(
         state.settle(at, &records)?;
     }
     Ok(())
-}
-
-async fn note_expunged(
-    state: &State,
-    at: At<'_>,
-    source: &mut impl Source,
-) -> Result<u64, CopyError> {
-    let there = source.uids(1, u32::MAX).await?;
-    let mut gone = Vec::new();
-    state.messages(at, |uid, mut record| {
-        if let (false, Outcome::Copied { target_uid }) = (there.contains(uid), &record.outcome) {
-            record.outcome = Outcome::Expunged {
-                target_uid: *target_uid,
-            };
-            gone.push((uid, record));
-        }
-    })?;
-    state.settle(at, &gone)?;
-    Ok(gone.len() as u64)
 }
 
 #[cfg(test)]

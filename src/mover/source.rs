@@ -1,13 +1,16 @@
 //! A folder at the source over IMAP. Reading only: EXAMINE and BODY.PEEK.
 
 use super::{
-    body::{Collector, Read},
+    body::Collector,
     copy::{Failure, lost},
-    pass::{Meta, Source},
+    pass::{Meta, Reads, Scanned, Source},
     target::failure,
 };
 use crate::imap::{self, Name, Session, UidSet};
 use std::path::Path;
+
+/// Messages of a batch that cannot be read, at most.
+const UNREADABLE_MAX: usize = 10;
 
 /// An open folder.
 pub struct ImapSource<'s> {
@@ -47,51 +50,75 @@ impl Source for ImapSource<'_> {
         uids.map_err(|error| failure(&error))
     }
 
-    async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Vec<Meta>, Failure> {
+    async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Scanned, Failure> {
         scan(self.session, uids, since).await
     }
 
-    async fn fetch(&mut self, uids: &UidSet) -> Result<Vec<Read>, Failure> {
+    async fn fetch(&mut self, uids: &UidSet) -> Result<Reads, Failure> {
         let mut collector = Collector::new(self.directory);
-        match self.session.fetch(uids, &mut collector).await {
-            Ok(_) => {}
-            // One that was expunged meanwhile makes some servers say NO to all: one at a
-            // time shows which.
-            Err(error) if !error.is_fatal() && uids.len() > 1 => {
-                collector = Collector::new(self.directory);
-                for uid in uids.iter() {
-                    let one = UidSet::range(uid, uid);
-                    match self.session.fetch(&one, &mut collector).await {
-                        Ok(_) => {}
-                        Err(error) if error.is_fatal() => return Err(failure(&error)),
-                        Err(error) => self.gone(uid, &error).await?,
-                    }
+        // One that was expunged meanwhile makes some servers say NO to all, and some say OK
+        // without those that they cannot read: what did not come is looked at one by one.
+        let whole = self.session.fetch(uids, &mut collector).await;
+        passing(whole.err())?;
+        let came = collector.uids();
+        let lacking: UidSet = uids.iter().filter(|uid| !came.contains(*uid)).collect();
+        let mut unreadable = Vec::new();
+        for uid in self.there(&lacking).await?.iter() {
+            let one = UidSet::range(uid, uid);
+            let reply = match self.session.fetch(&one, &mut collector).await {
+                Ok(came) if came.contains(uid) => continue,
+                Ok(_) => "the source says OK, and gives no message".to_owned(),
+                Err(error) => {
+                    let reply = error.to_string();
+                    passing(Some(error))?;
+                    reply
                 }
+            };
+            if self.there(&one).await?.is_empty() {
+                continue;
             }
-            Err(error) if error.is_fatal() => return Err(failure(&error)),
-            Err(error) => {
-                for uid in uids.iter() {
-                    self.gone(uid, &error).await?;
-                }
+            unreadable.push((uid, reply));
+            if unreadable.len() > UNREADABLE_MAX {
+                return Err(all_unreadable(&unreadable));
             }
         }
-        Ok(collector.finish())
+        Ok(Reads {
+            whole: collector.finish(),
+            unreadable,
+        })
     }
 }
 
 impl ImapSource<'_> {
-    /// A message that cannot be read is gone, or the folder has failed.
-    async fn gone(&mut self, uid: u32, error: &imap::Error) -> Result<(), Failure> {
-        let there = self.session.uids(uid, uid).await;
-        if there.map_err(|error| failure(&error))?.is_empty() {
-            return Ok(());
-        }
-        Err(match failure(error) {
-            Failure::Refused { reply } => Failure::Refused {
-                reply: format!("message {uid} cannot be read: {reply}"),
-            },
-            other => other,
-        })
+    /// Those of these messages that still exist.
+    async fn there(&mut self, uids: &UidSet) -> Result<UidSet, Failure> {
+        let (Some((first, _)), Some((_, last))) = (uids.ranges().next(), uids.ranges().last())
+        else {
+            return Ok(UidSet::new());
+        };
+        // Some servers tell of what went only when asked.
+        self.session.noop().await.map_err(|error| failure(&error))?;
+        let there = self.session.uids(first, last).await;
+        let there = there.map_err(|error| failure(&error))?;
+        Ok(uids.iter().filter(|uid| there.contains(*uid)).collect())
+    }
+}
+
+/// An error that is not about single messages: the connection's, or that the server wants to be
+/// left alone, in which case nothing more may be asked of it now.
+fn passing(error: Option<imap::Error>) -> Result<(), Failure> {
+    match error.as_ref().map(failure) {
+        None | Some(Failure::Refused { .. }) => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// With so many it is the folder, or the server, that has failed, and not the messages.
+fn all_unreadable(unreadable: &[(u32, String)]) -> Failure {
+    let (uid, reply) = unreadable.first().cloned().unwrap_or_default();
+    let more = unreadable.len() - 1;
+    Failure::Refused {
+        reply: format!("message {uid} and {more} more cannot be read: {reply}"),
     }
 }
 
@@ -100,12 +127,9 @@ pub async fn scan(
     session: &mut Session,
     uids: &UidSet,
     since: Option<u64>,
-) -> Result<Vec<Meta>, Failure> {
-    let (Some(first), Some(last)) = (
-        uids.ranges().next().map(|(first, _)| first),
-        uids.ranges().last().map(|(_, last)| last),
-    ) else {
-        return Ok(Vec::new());
+) -> Result<Scanned, Failure> {
+    let (Some((first, _)), Some((_, last))) = (uids.ranges().next(), uids.ranges().last()) else {
+        return Ok(Scanned::default());
     };
     let mut metas = Vec::new();
     let scanned = session.scan(first, last, since, |meta: imap::Meta| {
@@ -118,8 +142,9 @@ pub async fn scan(
             });
         }
     });
-    scanned.await.map_err(|error| failure(&error))?;
+    let mute = scanned.await.map_err(|error| failure(&error))?;
     metas.sort_unstable_by_key(|meta| meta.uid);
     metas.dedup_by_key(|meta| meta.uid);
-    Ok(metas)
+    let mute = mute.iter().filter(|uid| uids.contains(*uid)).collect();
+    Ok(Scanned { metas, mute })
 }

@@ -77,15 +77,16 @@ pub fn failure(error: &Error) -> Failure {
         return Failure::Lost { detail, wait };
     }
     let reply = error.to_string();
+    if error.is_throttling() {
+        return Failure::NotNow { reply, wait };
+    }
     match error.code() {
         Some(Code::OverQuota) => Failure::OverQuota { reply },
-        Some(Code::Limit | Code::InUse | Code::Unavailable) => Failure::NotNow { reply, wait },
         // The folder went away: it is made again after a new login.
         Some(Code::TryCreate | Code::NonExistent) => Failure::Lost {
             detail: reply,
             wait,
         },
-        _ if wait.is_some() => Failure::NotNow { reply, wait },
         _ => Failure::Refused { reply },
     }
 }
@@ -209,7 +210,7 @@ impl Folder for ImapTarget<'_> {
     }
 
     async fn scan(&mut self, uids: &UidSet) -> Result<Vec<Meta>, Failure> {
-        scan(self.session, uids, None).await
+        Ok(scan(self.session, uids, None).await?.metas)
     }
 
     async fn digests(&mut self, uids: &UidSet) -> Result<Vec<(u32, [u8; 32])>, Failure> {
@@ -220,6 +221,15 @@ impl Folder for ImapTarget<'_> {
         let fetched = self.session.fetch(uids, &mut sink).await;
         fetched.map_err(|error| failure(&error))?;
         Ok(sink.done)
+    }
+
+    fn can_remove(&self) -> bool {
+        self.session.has("UIDPLUS")
+    }
+
+    async fn remove(&mut self, uids: &UidSet) -> Result<(), Failure> {
+        let removed = self.session.remove(uids).await;
+        removed.map_err(|error| failure(&error))
     }
 
     async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {
@@ -251,6 +261,15 @@ mod tests {
             (no("no", Some(Code::TooBig)), "refused"),
             (no("full", Some(Code::OverQuota)), "over quota"),
             (no("slow", Some(Code::Limit)), "not now"),
+            // Gmail, as a source.
+            (no("x", Some(Code::Other("THROTTLED".into()))), "not now"),
+            (
+                no(
+                    "Account exceeded command or bandwidth limits.",
+                    Some(Code::OverQuota),
+                ),
+                "not now",
+            ),
             (no("Suggested Backoff Time: 5 ms", None), "not now"),
             (no("gone", Some(Code::TryCreate)), "lost"),
         ] {

@@ -125,13 +125,12 @@ impl Copies {
         for (uid, record) in map {
             known.insert(uid);
             let is_listed = seen.uids.as_ref().is_some_and(|uids| uids.contains(uid));
-            if matches!(record.outcome, Outcome::Vanished) && !is_listed {
+            // Gone from the old server, and from the new one because of that.
+            let gone = matches!(record.outcome, Outcome::Vanished | Outcome::Removed);
+            if gone && !is_listed {
                 continue;
             }
-            let hint = match record.outcome {
-                Outcome::Copied { target_uid } | Outcome::Expunged { target_uid } => target_uid,
-                _ => None,
-            };
+            let hint = record.outcome.copy();
             let hash = seen.read.get(&uid).copied();
             let hash = hash.or_else(|| has_hash(&record).then(|| half(&record.hash)));
             want(uid, hash, hint.filter(|_| pair.hints_hold));
@@ -158,6 +157,8 @@ impl Copies {
                 let list = match note.kind {
                     NoteKind::Refused => &mut self.refused,
                     NoteKind::Altered => &mut self.altered,
+                    // It says itself what it cannot read.
+                    NoteKind::Unread => continue,
                 };
                 list.insert(at, note.why);
             }

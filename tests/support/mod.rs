@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub mod arrivals;
+pub mod between;
 pub mod browser;
 pub mod client;
 pub mod corpus;
@@ -15,6 +16,7 @@ pub mod dns;
 pub mod http;
 pub mod image;
 pub mod mailbox;
+pub mod migration;
 pub mod moving;
 pub mod peers;
 pub mod random;

@@ -22,8 +22,10 @@ struct AccountView<'a> {
     adopted: u64,
     flagged: u64,
     expunged: u64,
+    removed: u64,
     refused: u64,
     altered: u64,
+    unread: u64,
     lost_flags: Vec<&'a String>,
     failed: Vec<FolderView<'a>>,
     left_out: Vec<FolderView<'a>>,
@@ -94,8 +96,10 @@ pub fn show(screen: &Screen, report: &AccountReport) -> anyhow::Result<()> {
             adopted: done.adopted,
             flagged: done.flagged,
             expunged: done.expunged,
+            removed: done.removed,
             refused: done.refused,
             altered: done.altered,
+            unread: report.unread,
             lost_flags: done.lost_flags.iter().collect(),
             failed: folders(&report.failed),
             left_out: folders(&report.left),
@@ -110,6 +114,21 @@ pub fn show(screen: &Screen, report: &AccountReport) -> anyhow::Result<()> {
     }
     for (folder, why) in &report.left {
         line(format!("{folder} is not copied: {why}"))?;
+    }
+    for (many, what) in [
+        (done.expunged, "expunged at the source, kept at the target"),
+        (
+            done.removed,
+            "expunged at the source, removed at the target too",
+        ),
+        (report.unread, "not given by the source, named below"),
+    ] {
+        if many > 0 {
+            line(format!(
+                "{} {what}",
+                human::counted(many, "message", "messages")
+            ))?;
+        }
     }
     if !done.lost_flags.is_empty() {
         let flags: Vec<&str> = done.lost_flags.iter().map(String::as_str).collect();
@@ -168,6 +187,7 @@ pub fn show_note(
     let kind = match note.kind {
         NoteKind::Refused => "refused",
         NoteKind::Altered => "altered",
+        NoteKind::Unread => "unread",
     };
     let folder = folder_shown(folder);
     if screen.json {

@@ -90,7 +90,9 @@ impl Session {
     }
 
     /// What the messages from first to last are; with a modification sequence, only of
-    /// those that changed since then. Each is told once, in the order of the server.
+    /// those that changed since then. Each is told once, in the order of the server. Gives those
+    /// of which nothing was told although the server has just said that they exist, and was
+    /// asked twice.
     ///
     /// # Errors
     /// [`Error`]; what was told before holds.
@@ -100,10 +102,10 @@ impl Session {
         last: u32,
         changed_since: Option<u64>,
         mut on: impl FnMut(Meta) + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<UidSet, Error> {
         const COMMAND: &str = "UID FETCH";
         if first > last {
-            return Ok(());
+            return Ok(UidSet::new());
         }
         let mut items = "(UID FLAGS INTERNALDATE RFC822.SIZE)".to_owned();
         if self.has("CONDSTORE") || self.has("QRESYNC") {
@@ -122,7 +124,8 @@ impl Session {
         if let Some(since) = changed_since {
             let range = range(first, last);
             let line = format!("UID FETCH {range} {items} (CHANGEDSINCE {since})");
-            return self.fetch_lines(vec![line], &mut tell).await;
+            self.fetch_lines(vec![line], &mut tell).await?;
+            return Ok(UidSet::new());
         }
         let there = if last - first < self.limits.window_uids {
             // Few: which there are and what they are, in one round trip. Courier tells of new
@@ -152,8 +155,18 @@ impl Session {
                 on(fetch.meta);
             }
         };
+        if lacking.is_empty() {
+            return Ok(lacking);
+        }
         let lines = self.lines(&lacking, &items);
-        self.fetch_lines(lines, &mut tell).await
+        self.fetch_lines(lines, &mut tell).await?;
+        let lacking: UidSet = lacking.iter().filter(|uid| !seen.contains(*uid)).collect();
+        if lacking.is_empty() {
+            return Ok(lacking);
+        }
+        self.noop().await?;
+        let there = self.uids(first, last).await?;
+        Ok(lacking.iter().filter(|uid| there.contains(*uid)).collect())
     }
 
     /// Which UIDs from first to last were expunged since this modification sequence.
@@ -192,6 +205,28 @@ impl Session {
         for chunk in uids.chunks(room, self.limits.window_uids) {
             let line = format!("UID STORE {chunk} FLAGS.SILENT {flags}");
             self.exchange(COMMAND, line.as_bytes(), |_| ()).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes these messages and no others: `\Deleted`, then UID EXPUNGE (RFC 4315 §2.1).
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unsendable`] where the server has no UIDPLUS.
+    pub async fn remove(&mut self, uids: &UidSet) -> Result<(), Error> {
+        const COMMAND: &str = "UID EXPUNGE";
+        if !self.has("UIDPLUS") {
+            return Err(Error::Unsendable {
+                command: COMMAND,
+                text: "the server has no UIDPLUS".into(),
+            });
+        }
+        let room = self.limits.command_bytes.saturating_sub(AROUND_UIDS_BYTES);
+        for chunk in uids.chunks(room, self.limits.window_uids) {
+            let mark = format!("UID STORE {chunk} +FLAGS.SILENT (\\Deleted)");
+            self.exchange("UID STORE", mark.as_bytes(), |_| ()).await?;
+            let expunge = format!("UID EXPUNGE {chunk}");
+            self.exchange(COMMAND, expunge.as_bytes(), |_| ()).await?;
         }
         Ok(())
     }

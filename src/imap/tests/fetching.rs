@@ -217,11 +217,14 @@ async fn a_scan_asks_again_for_what_is_lacking() {
         peer.reply(&format!("UID FETCH 2,4,7 {items}"), some).await;
         let rest = "* 3 FETCH (UID 7 RFC822.SIZE 3 FLAGS ())\r\nTAG OK\r\n";
         peer.reply(&format!("UID FETCH 4,7 {items}"), rest).await;
+        peer.reply("NOOP", "TAG OK\r\n").await;
+        peer.reply("UID SEARCH RETURN (ALL) UID 2:*", all).await;
     })
     .await;
     let mut uids = Vec::new();
     let on = |meta: Meta| uids.push((meta.uid, meta.size, meta.modseq));
-    session.scan(2, u32::MAX, None, on).await.unwrap();
+    let mute = session.scan(2, u32::MAX, None, on).await.unwrap();
+    assert_eq!(mute, UidSet::range(4, 4));
     assert_eq!(uids, [(2, Some(1), Some(5)), (7, Some(3), None)]);
 }
 

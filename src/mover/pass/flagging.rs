@@ -35,15 +35,14 @@ pub async fn carry_flags(
     };
     for window in known.chunks(usize::MAX, WINDOW_UIDS) {
         let mut changed = Vec::new();
-        for meta in source.scan(&window, since).await? {
+        for meta in source.scan(&window, since).await?.metas {
             let kept = settings.permanent.filter(&meta.flags);
             report.lost_flags.extend(kept.lost);
             let Some(mut record) = settings.state.message(settings.at, meta.uid)? else {
                 continue;
             };
-            let Outcome::Copied {
-                target_uid: Some(target_uid),
-            } = record.outcome
+            let (Outcome::Copied { .. } | Outcome::Found { .. }, Some(target_uid)) =
+                (&record.outcome, record.outcome.copy())
             else {
                 continue;
             };

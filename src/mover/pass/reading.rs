@@ -1,6 +1,6 @@
 //! Messages read from the source, in batches.
 
-use super::{Meta, Source};
+use super::{Meta, Reads, Source};
 use crate::mover::{
     copy::{Failure, Message},
     flags::Permanent,
@@ -15,6 +15,8 @@ pub struct Reading {
     pub messages: Vec<Message>,
     /// The UIDs of those that the source has no more.
     pub gone: Vec<u32>,
+    /// Those that it has and does not give: UID, bytes, and its words.
+    pub unreadable: Vec<(u32, u64, String)>,
 }
 
 /// Reads a batch.
@@ -27,13 +29,16 @@ pub async fn read(
         return Ok(Reading::default());
     }
     let uids = batch.iter().map(|meta| meta.uid).collect();
-    let mut reads: HashMap<u32, _> = (source.fetch(&uids).await?.into_iter())
-        .map(|read| (read.uid, read))
-        .collect();
+    let Reads { whole, unreadable } = source.fetch(&uids).await?;
+    let mut reads: HashMap<u32, _> = (whole.into_iter()).map(|read| (read.uid, read)).collect();
+    let mut unreadable: HashMap<u32, String> = unreadable.into_iter().collect();
     let mut reading = Reading::default();
     for meta in batch {
         let Some(read) = reads.remove(&meta.uid) else {
-            reading.gone.push(meta.uid);
+            match unreadable.remove(&meta.uid) {
+                Some(why) => reading.unreadable.push((meta.uid, meta.size, why)),
+                None => reading.gone.push(meta.uid),
+            }
             continue;
         };
         reading.messages.push(Message {

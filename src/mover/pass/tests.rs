@@ -34,6 +34,8 @@ struct Server {
     /// Whether each of the next changes is lost: before it is done, or after.
     fates: VecDeque<Option<bool>>,
     scans: u32,
+    /// UIDs of messages that it has and does not give.
+    damaged: Vec<u32>,
 }
 
 impl Server {
@@ -45,6 +47,7 @@ impl Server {
             messages: Vec::new(),
             fates: VecDeque::new(),
             scans: 0,
+            damaged: Vec::new(),
         }
     }
 
@@ -117,19 +120,29 @@ impl Source for Server {
         Ok(self.in_range(first, last))
     }
 
-    async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Vec<Meta>, Failure> {
+    async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Scanned, Failure> {
         self.scans += 1;
-        Ok(self.metas(uids, since))
+        Ok(Scanned {
+            metas: self.metas(uids, since),
+            mute: UidSet::new(),
+        })
     }
 
-    async fn fetch(&mut self, uids: &UidSet) -> Result<Vec<Read>, Failure> {
+    async fn fetch(&mut self, uids: &UidSet) -> Result<Reads, Failure> {
         let asked = self.messages.iter().filter(|one| uids.contains(one.uid));
-        let reads = asked.map(|one| Read {
+        let (damaged, asked): (Vec<_>, Vec<_>) =
+            asked.partition(|one| self.damaged.contains(&one.uid));
+        let reads = asked.into_iter().map(|one| Read {
             uid: one.uid,
             known: known(&text(one.body)),
             body: Body::new(text(one.body)),
         });
-        Ok(reads.collect())
+        let whole = reads.collect();
+        let unreadable = damaged.into_iter().map(|one| (one.uid, "damaged".into()));
+        Ok(Reads {
+            whole,
+            unreadable: unreadable.collect(),
+        })
     }
 }
 
@@ -196,6 +209,15 @@ impl Folder for Server {
             .collect())
     }
 
+    fn can_remove(&self) -> bool {
+        true
+    }
+
+    async fn remove(&mut self, uids: &UidSet) -> Result<(), Failure> {
+        self.messages.retain(|one| !uids.contains(one.uid));
+        Ok(())
+    }
+
     async fn store(&mut self, uids: &UidSet, flags: &[String]) -> Result<(), Failure> {
         for stored in self
             .messages
@@ -210,6 +232,15 @@ impl Folder for Server {
 
 /// Passes, each by a new process, until one does not fail; the report is of the last.
 fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -> Report {
+    pass_by(Expunged::Keep, directory, source, target)
+}
+
+fn pass_by(
+    policy: Expunged,
+    directory: &std::path::Path,
+    source: &mut Server,
+    target: &mut Server,
+) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -233,6 +264,7 @@ fn pass(directory: &std::path::Path, source: &mut Server, target: &mut Server) -
             pace: &mut Pace::default(),
             report: &mut report,
             keep: None,
+            expunged: policy,
         };
         let pass = async {
             let opened = target.open().await?;
@@ -281,6 +313,63 @@ fn later_flags_follow_and_what_the_source_expunged_is_kept() {
     assert_eq!((report.flagged, report.expunged, report.copied), (1, 1, 0));
     let kept = [(1, seen()), (2, Vec::new()), (3, Vec::new())];
     assert_eq!(target.content(), kept);
+}
+
+#[test]
+fn a_mirror_removes_what_the_mover_has_put_there_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in [1, 2, 3] {
+        source.add(body, Vec::new());
+    }
+    // One was there before, and one is nobody's copy.
+    target.add(2, Vec::new());
+    target.add(7, Vec::new());
+    pass(directory.path(), &mut source, &mut target);
+    source.messages.retain(|one| one.body == 3);
+    let by = Expunged::Mirror;
+    let report = pass_by(by, directory.path(), &mut source, &mut target);
+    assert_eq!((report.removed, report.expunged), (1, 1));
+    let left: Vec<u8> = target.content().into_iter().map(|(body, _)| body).collect();
+    assert_eq!(left, [2, 3, 7]);
+    let report = pass_by(by, directory.path(), &mut source, &mut target);
+    assert_eq!(report, Report::default());
+}
+
+#[test]
+fn a_message_that_the_source_does_not_give_is_tried_in_each_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in 1..6 {
+        source.add(body, Vec::new());
+    }
+    source.damaged = vec![2, 4];
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.unread), (3, 2));
+    // Met with before: it keeps nobody waiting.
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(
+        (report.copied, report.unread, report.found_new()),
+        (0, 0, 0)
+    );
+    source.add(6, Vec::new());
+    source.damaged = vec![4];
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.unread), (2, 0));
+    let noted = |expected: &[u32]| {
+        let state = State::open(directory.path()).unwrap();
+        let uids: Vec<u32> = (state.notes("bob").unwrap().iter())
+            .map(|(_, uid, _)| *uid)
+            .collect();
+        assert_eq!(uids, expected);
+    };
+    noted(&[4]);
+    source.damaged.clear();
+    pass(directory.path(), &mut source, &mut target);
+    noted(&[]);
+    assert_eq!(source.content(), target.content());
+    let again = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(again, Report::default());
 }
 
 #[test]

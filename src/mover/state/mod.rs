@@ -233,6 +233,32 @@ impl State {
         self.write(batch, Durability::Buffered)
     }
 
+    /// Forgets what was noted of a message.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn forget_note(&self, at: At<'_>, uid: u32) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        batch.delete(note_key(at, uid));
+        self.write(batch, Durability::Buffered)
+    }
+
+    /// Visits the notes of a folder, by rising UID at the source.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn folder_notes(
+        &self,
+        at: At<'_>,
+        mut visit: impl FnMut(u32, NoteRecord),
+    ) -> Result<(), StateError> {
+        self.walk(&note_prefix(at), |key, value| {
+            let uid = uid_of(key).ok_or_else(|| corrupt(key, "its key has no UID"))?;
+            visit(uid, record::decode(|| key::shown(key), value)?);
+            Ok(())
+        })
+    }
+
     /// Forgets the refusal of messages and that they were looked at, so that the next pass
     /// tries them again. Gives the folders that have such messages.
     ///

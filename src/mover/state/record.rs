@@ -48,13 +48,15 @@ pub struct NoteRecord {
     pub why: String,
 }
 
-/// What is the matter with a message. Numbers are part of the format.
+/// What is the matter with a message. Numbers are part of the format: new ones go to the end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum NoteKind {
     /// The target does not take it.
     Refused,
     /// The target has it, but not as the source has it.
     Altered,
+    /// The source has it and does not give it.
+    Unread,
 }
 
 /// A message of the source.
@@ -72,6 +74,18 @@ pub struct MessageRecord {
     pub flags: Vec<String>,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl Outcome {
+    /// The UID of the copy at the target, where there is one and it is known.
+    #[must_use]
+    pub fn copy(&self) -> Option<u32> {
+        match self {
+            Self::Copied { target_uid } | Self::Expunged { target_uid } => *target_uid,
+            Self::Found { target_uid } => Some(*target_uid),
+            Self::Intended { .. } | Self::Refused { .. } | Self::Vanished | Self::Removed => None,
+        }
+    }
 }
 
 impl MessageRecord {
@@ -114,6 +128,13 @@ pub enum Outcome {
         /// Its UID at the target, where that is known.
         target_uid: Option<u32>,
     },
+    /// The target had it before it was looked for: not the mover's to remove.
+    Found {
+        /// Its UID there.
+        target_uid: u32,
+    },
+    /// It was expunged at the source after it was copied, and then removed at the target.
+    Removed,
 }
 
 /// A record as bytes.

@@ -83,9 +83,17 @@ impl Work<'_> {
         });
         let record = at.and_then(|at| self.verifier.state.message(at, one.uid).ok()?);
         match record.map(|record| record.outcome) {
-            Some(Outcome::Copied { target_uid } | Outcome::Expunged { target_uid }) => {
-                let uid = target_uid.map_or(String::new(), |uid| format!(" as UID {uid}"));
+            Some(
+                outcome @ (Outcome::Copied { .. }
+                | Outcome::Expunged { .. }
+                | Outcome::Found { .. }),
+            ) => {
+                let uid = outcome.copy();
+                let uid = uid.map_or(String::new(), |uid| format!(" as UID {uid}"));
                 format!("it was copied{uid} and is not there any more")
+            }
+            Some(Outcome::Removed) => {
+                "it was removed here after the old server had expunged it".to_owned()
             }
             Some(Outcome::Intended { .. }) => {
                 "its copying was cut off: run `relay move` again".to_owned()
