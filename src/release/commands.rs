@@ -1,6 +1,6 @@
 //! What a destination can do, and the commands that carry an envelope to it.
 
-use super::reply::FailureKind;
+use super::{reply::FailureKind, room::Limits};
 use crate::{
     config::DestinationProtocol,
     mail::{BodyKind, Envelope, Recipient, Ret},
@@ -34,6 +34,8 @@ pub struct Features {
     pub xforward: Vec<String>,
     /// RFC 3030 §3, which needs CHUNKING beside it.
     pub binarymime: bool,
+    /// RFC 9422.
+    pub limits: Limits,
 }
 
 impl Features {
@@ -67,6 +69,7 @@ impl Features {
                 "CHUNKING" => features.chunking = true,
                 "BINARYMIME" => features.binarymime = true,
                 "AUTH" => features.auth = words.map(str::to_ascii_uppercase).collect(),
+                "LIMITS" => features.limits = Limits::parse(words),
                 "XCLIENT" => features.xclient = words.map(str::to_ascii_uppercase).collect(),
                 "XFORWARD" => features.xforward = words.map(str::to_ascii_uppercase).collect(),
                 _ => {}

@@ -6,6 +6,7 @@
 use super::{
     commands::{Features, hello},
     reply::{Failure, FailureKind, Phase, Reply},
+    room::Used,
     stream::{Stream, Wire},
     target::Target,
     throttle::Throttle,
@@ -64,6 +65,8 @@ pub struct Connection {
     pub introduced: Option<Client>,
     /// Whether a transaction was begun and neither finished nor reset.
     pub needs_reset: bool,
+    /// What of the session was used, where the destination bounds it.
+    pub used: Used,
 }
 
 /// Whether TLS may be used on an attempt to connect.
@@ -159,6 +162,7 @@ impl Connection {
             xclient: setup.target.xclient,
             introduced: None,
             needs_reset: false,
+            used: Used::default(),
         })
     }
 
@@ -252,6 +256,7 @@ impl Connection {
             xclient: setup.target.xclient,
             introduced: None,
             needs_reset: false,
+            used: Used::default(),
         };
         // RFC 3207 §4.2: what was known before is forgotten.
         self.hello(&setup.hostname).await?;

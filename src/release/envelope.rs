@@ -75,6 +75,7 @@ impl Commands {
     pub async fn take_off(&self, connection: &mut Connection) -> Result<usize, Failure> {
         let timeouts = connection.timeouts;
         let reset = std::mem::replace(&mut connection.needs_reset, true);
+        connection.used.mails += 1;
         let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
         flight.push_str(self.forward.as_deref().unwrap_or_default());
         flight.push_str(&self.mail);
@@ -100,6 +101,7 @@ impl Commands {
                 .command(Phase::Mail, timeouts.hello, forward)
                 .await?;
         }
+        connection.used.mails += 1;
         let mail = connection
             .command(Phase::Mail, timeouts.mail, &self.mail)
             .await?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::Release,
     failpoint::Failpoint,
-    mail::{DeliveryId, Lane},
+    mail::{DeliveryId, Envelope, Lane, QueueId},
     spool::{Body, Cause, Remote, Spool, SpoolError, Step, StoredMessage, Transition},
 };
 use std::{
@@ -77,7 +77,7 @@ pub(super) struct Counts {
 
 /// Carries out a job. Each job ends with one [`Event::Free`] and one [`Event::Settled`],
 /// or with [`Event::Broken`].
-pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connection>) {
+pub(super) async fn run(shared: Arc<Shared>, mut job: Job, connection: Option<Connection>) {
     let mut guard = Guard {
         shared: shared.clone(),
         job: Some(job.clone()),
@@ -92,9 +92,13 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, connection: Option<Connec
         signals: signals(&done.verdicts, done.unopened, took),
     });
     guard.sending = false;
+    let rest = job
+        .recipients
+        .split_off(done.tried.min(job.recipients.len()));
     shared
         .settle(
             &job,
+            &rest,
             &done.verdicts,
             done.message.as_ref(),
             done.attempted,
@@ -109,6 +113,9 @@ struct Done {
     /// Nothing when it could not be read.
     message: Option<StoredMessage>,
     verdicts: Vec<(u32, Verdict)>,
+    /// So many of the recipients, from the first, have a verdict. The others go in a
+    /// transaction of their own, since the destination takes no more in one.
+    tried: usize,
     attempted: bool,
     connection: Option<Connection>,
     unopened: Option<Signal>,
@@ -130,7 +137,9 @@ impl Shared {
         };
         times.prepared = begun.elapsed();
         let begun = Instant::now();
-        let mut connection = match self.connected(connection, &message.envelope.client).await {
+        let mut places: Vec<u32> = job.recipients.iter().map(|(place, _)| *place).collect();
+        let opened = self.roomy(connection, &message.envelope, &places);
+        let mut connection = match opened.await {
             Ok(connection) => connection,
             Err(failure) => {
                 if failure.kind != FailureKind::Stopped {
@@ -146,7 +155,9 @@ impl Shared {
         };
         times.connected = begun.elapsed();
         let begun = Instant::now();
-        let places: Vec<u32> = job.recipients.iter().map(|(place, _)| *place).collect();
+        let tried = connection.room_for(&message.envelope, &places);
+        places.truncate(tried);
+        connection.use_for(&message.envelope, &places);
         let shipment = Shipment {
             message: &message,
             recipients: &places,
@@ -154,7 +165,7 @@ impl Shared {
         };
         let before = connection.delivered;
         let mut orders = self.orders.clone();
-        let attempt = self.attempt(job);
+        let attempt = self.attempt(job.message, &places);
         let outcome = deliver(&mut connection, &shipment, &mut *body, attempt, &mut orders).await;
         times.transferred = begun.elapsed();
         let Outcome {
@@ -167,10 +178,9 @@ impl Shared {
         Done {
             verdicts: fates.into_iter().map(verdict).collect(),
             message: Some(message),
+            tried,
             attempted,
-            // One that does without XCLIENT was opened for this message alone.
-            connection: (reusable && connection.xclient == self.setup.target.xclient)
-                .then_some(connection),
+            connection: self.kept(connection, reusable),
             unopened: None,
         }
     }
@@ -188,11 +198,39 @@ impl Shared {
         })
     }
 
-    async fn attempt(&self, job: &Job) -> Result<(), SpoolError> {
+    /// A connection over which some of these recipients may be named at least.
+    async fn roomy(
+        &self,
+        kept: Option<Connection>,
+        envelope: &Envelope,
+        places: &[u32],
+    ) -> Result<Connection, Failure> {
+        let connection = self.connected(kept, &envelope.client).await?;
+        if connection.room_for(envelope, places) > 0 {
+            return Ok(connection);
+        }
+        connection.quit().await;
+        self.connected(None, &envelope.client).await
+    }
+
+    /// The connection, if another message may go over it.
+    fn kept(&self, connection: Connection, reusable: bool) -> Option<Connection> {
+        // One that does without XCLIENT was opened for this message alone.
+        if !reusable || connection.xclient != self.setup.target.xclient {
+            return None;
+        }
+        if connection.has_room() {
+            return Some(connection);
+        }
+        tokio::spawn(connection.quit());
+        None
+    }
+
+    async fn attempt(&self, message: QueueId, places: &[u32]) -> Result<(), SpoolError> {
         let at_ms = (self.clock)();
-        let transition = |(recipient, _): &(u32, Lane)| Transition {
+        let transition = |recipient: &u32| Transition {
             delivery: DeliveryId {
-                message: job.message,
+                message,
                 recipient: *recipient,
             },
             step: Step::Attempt,
@@ -200,7 +238,7 @@ impl Shared {
             remote: None,
             at_ms,
         };
-        let transitions = job.recipients.iter().map(transition).collect();
+        let transitions = places.iter().map(transition).collect();
         self.spool.advance(transitions).await.map(|_| ())
     }
 }
@@ -231,6 +269,7 @@ impl Done {
                 .iter()
                 .map(|(place, _)| (*place, verdict.clone()))
                 .collect(),
+            tried: job.recipients.len(),
             attempted: false,
             connection,
             unopened: None,
@@ -247,6 +286,7 @@ impl Done {
                 .map(|(place, _)| (*place, verdict.clone()))
                 .collect(),
             message: Some(message),
+            tried: job.recipients.len(),
             attempted: false,
             connection: None,
             unopened: None,

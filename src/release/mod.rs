@@ -44,6 +44,7 @@ pub mod pace;
 mod peer;
 pub mod reply;
 pub mod retry;
+pub mod room;
 mod runner;
 mod settle;
 mod status;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     failpoint::Failpoint,
-    mail::DeliveryId,
+    mail::{DeliveryId, Lane},
     spool::{Step, StoredMessage, Transition},
 };
 use std::{collections::HashMap, time::Duration};
@@ -19,10 +19,11 @@ use std::{collections::HashMap, time::Duration};
 const LOOK_AGAIN_MS: u64 = 1_000;
 
 impl Shared {
-    /// Records the results and tells of them.
+    /// Records the results and tells of them. `rest` was not tried, and may go at once.
     pub async fn settle(
         &self,
         job: &Job,
+        rest: &[(u32, Lane)],
         verdicts: &[(u32, Verdict)],
         message: Option<&StoredMessage>,
         attempted: bool,
@@ -73,6 +74,13 @@ impl Shared {
                 signal = trouble(&error);
             }
         }
+        deliveries.extend(rest.iter().map(|(recipient, lane)| {
+            let delivery = DeliveryId {
+                message: job.message,
+                recipient: *recipient,
+            };
+            (delivery, *lane, Settled::Again)
+        }));
         let _ = self.events.send(Event::Settled {
             deliveries,
             counts,

@@ -4,6 +4,7 @@
 mod chunking;
 mod faults;
 mod limits;
+mod load;
 mod login;
 mod order;
 mod plan;
