@@ -36,6 +36,7 @@ pub mod release;
 pub mod report;
 pub mod smtp;
 pub mod spool;
+pub mod token;
 pub mod trust;
 #[cfg(feature = "engine")]
 pub mod verify;

@@ -69,6 +69,12 @@ const TABLE: &[Row] = &[
         may_use: &[],
         never: &["tokio", ROCKSDB],
     },
+    // A secret from a program, whoever needs it.
+    Row {
+        module: "token",
+        may_use: &[],
+        never: &[ROCKSDB],
+    },
     // A client on its own, whoever calls it.
     Row {
         module: "imap",
@@ -107,6 +113,7 @@ const TABLE: &[Row] = &[
             "config",
             "log",
             "trust",
+            "token",
             "spool",
         ],
         never: &[ROCKSDB],
@@ -125,7 +132,7 @@ const TABLE: &[Row] = &[
     // It copies mailboxes and shares no state with the spool; its own is in `mover/state`.
     Row {
         module: "mover",
-        may_use: &["failpoint", "ledger", "config", "trust", "imap"],
+        may_use: &["failpoint", "ledger", "config", "trust", "token", "imap"],
         never: &[ROCKSDB],
     },
     // The account of a cutover, from what the control socket answers.
@@ -165,7 +172,9 @@ const TABLE: &[Row] = &[
     // It answers what a release asks, by what a verification knows a message by.
     Row {
         module: "witness",
-        may_use: &["mail", "config", "imap", "release", "mover", "verify"],
+        may_use: &[
+            "mail", "config", "token", "imap", "release", "mover", "verify",
+        ],
         never: &[ROCKSDB],
     },
     // The same calls for a browser, and the figures of all parts.

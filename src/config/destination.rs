@@ -97,14 +97,24 @@ fn login(section: &Section<'_>, tls: DestinationTls, base: &Path) -> Option<Dest
     let user = section.filled("user");
     let password = section.filled("password_file");
     let token = section.filled("token_file");
-    if let (Some(_), Some(token)) = (&password, &token) {
-        let why = "stands beside password_file; a login has one of them".to_owned();
-        token.note(ProblemKind::Invalid { why });
+    let command = section.filled("token_command");
+    let first = match (&password, &token) {
+        (Some(_), _) => "password_file",
+        (None, _) => "token_file",
+    };
+    let given = [&password, &token, &command].into_iter().flatten();
+    for more in given.skip(1) {
+        let why = format!("stands beside {first}; a login has one of them");
+        more.note(ProblemKind::Invalid { why });
     }
-    let secret = match (password, token) {
-        (Some(file), _) => Some(DestinationSecret::Password(file.path(base)?)),
-        (None, Some(file)) => Some(DestinationSecret::Token(file.path(base)?)),
-        (None, None) => None,
+    let secret = match (password, token, command) {
+        (Some(file), ..) => Some(DestinationSecret::Password(file.path(base)?)),
+        (None, Some(file), _) => Some(DestinationSecret::Token(file.path(base)?)),
+        (None, None, Some(command)) => {
+            let command = command.text()?.to_owned();
+            Some(DestinationSecret::TokenCommand(command))
+        }
+        (None, None, None) => None,
     };
     match (user, secret) {
         (Some(user), Some(secret)) => {
@@ -117,7 +127,10 @@ fn login(section: &Section<'_>, tls: DestinationTls, base: &Path) -> Option<Dest
             Some(DestinationLogin { user, secret })
         }
         (Some(_), None) => {
-            section.missing("password_file", "a login needs password_file or token_file");
+            section.missing(
+                "password_file",
+                "a login needs password_file, token_file or token_command",
+            );
             None
         }
         (None, Some(_)) => {

@@ -47,6 +47,7 @@ pub(super) const DESTINATION: &[&str] = &[
     "user",
     "password_file",
     "token_file",
+    "token_command",
 ];
 pub(super) const HOOKS: &[&str] = &["command", "webhook", "veto", "veto_webhook", "timeout"];
 pub(super) const RELEASE: &[&str] = &[

@@ -358,13 +358,16 @@ pub struct DestinationLogin {
     pub secret: DestinationSecret,
 }
 
-/// A secret, by its file, whose first line is read for each connection: it may be renewed.
+/// A secret, by its file, whose first line is read for each connection, or by a command: it
+/// may be renewed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DestinationSecret {
     /// For SASL PLAIN (RFC 4616) or LOGIN.
     Password(PathBuf),
     /// An OAuth 2 access token, for XOAUTH2.
     Token(PathBuf),
+    /// The same from a command for /bin/sh, which is run for each connection.
+    TokenCommand(String),
 }
 
 /// Whether the destination is told from which client a message came.

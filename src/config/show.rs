@@ -1,8 +1,8 @@
 //! The effective configuration as TOML: every key, in the order of the types.
 
 use super::{
-    Check, Config, Destination, DestinationLogin, DestinationSecret, DnsConfig, Domain, Hooks,
-    ImapServer, Listen, Mover, Recipients, Tls, TlsFiles, Verify,
+    Check, Config, Destination, DestinationSecret, DnsConfig, Domain, Hooks, ImapServer, Listen,
+    Mover, Recipients, Tls, TlsFiles, Verify,
     units::{format_duration, format_size},
     words::Word,
 };
@@ -203,18 +203,19 @@ fn destination(destination: &Destination) -> String {
         source,
         login,
     } = destination;
-    let (user, password, token) = match login {
-        Some(DestinationLogin { user, secret }) => match secret {
-            DestinationSecret::Password(file) => (user.as_str(), Some(file), None),
-            DestinationSecret::Token(file) => (user.as_str(), None, Some(file)),
-        },
-        None => ("", None, None),
-    };
+    let user = login.as_ref().map_or("", |login| &*login.user);
+    let (mut password, mut token, mut command) = (None, None, "");
+    match login.as_ref().map(|login| &login.secret) {
+        Some(DestinationSecret::Password(file)) => password = Some(file),
+        Some(DestinationSecret::Token(file)) => token = Some(file),
+        Some(DestinationSecret::TokenCommand(line)) => command = line,
+        None => {}
+    }
     let file = |file: Option<&PathBuf>| file.map_or_else(|| quoted(""), |file| path(file));
     format!(
         "{{ host = {}, port = {port}, protocol = \"{}\", tls = \"{}\", ca = {}, pin = {}, \
          xclient = \"{}\", connections = {}, rate = \"{}\", bytes_rate = \"{}\", source = {}, \
-         user = {}, password_file = {}, token_file = {} }}",
+         user = {}, password_file = {}, token_file = {}, token_command = {} }}",
         quoted(host),
         protocol.word(),
         tls.word(),
@@ -228,6 +229,7 @@ fn destination(destination: &Destination) -> String {
         quoted(user),
         file(password),
         file(token),
+        quoted(command),
     )
 }
 

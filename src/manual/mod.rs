@@ -18,6 +18,9 @@ pub mod check {}
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 
+#[doc = include_str!("delivery.md")]
+pub mod delivery {}
+
 #[doc = include_str!("faults.md")]
 pub mod faults {}
 #[doc = include_str!("gates.md")]

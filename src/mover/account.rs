@@ -18,11 +18,11 @@ use super::{
     run::Task,
     state::{At, NoteKind, State, StateError},
     target::failure,
-    token::TokenError,
 };
 use crate::{
     config::Expunged,
     imap::{self, Code, Error, Limits, Name, Session},
+    token::TokenError,
 };
 use std::{
     collections::HashSet,

@@ -1,12 +1,10 @@
 //! Who logs in where: the configuration and the accounts file, as the wire takes them.
 
-use super::{
-    accounts::{self, AccountsError, Administered, Login, Secret},
-    token::{TokenError, token},
-};
+use super::accounts::{self, AccountsError, Administered, Login, Secret};
 use crate::{
     config::{Admin, ImapServer, ImapTls},
     imap::{self, Endpoint, Tls},
+    token::{TokenError, token},
     trust::{Trust, TrustError},
 };
 use std::fmt;
@@ -77,10 +75,9 @@ impl Server {
     /// [`TokenError`].
     pub async fn login(&self, account: &Login) -> Result<imap::Login, TokenError> {
         if let (None, Some(command)) = (&account.password, &self.token_command) {
-            let token = token(command, &account.user).await?;
             return Ok(imap::Login::XOauth2 {
                 user: account.user.clone(),
-                token: token.expose().to_owned(),
+                token: token(command, &account.user).await?,
             });
         }
         Ok(match (&account.password, &self.admin) {

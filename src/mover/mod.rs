@@ -4,7 +4,7 @@
 //! - `accounts`: whose mailboxes; `mapping`: which folder becomes which.
 //! - `run`: all accounts, in passes; `account`: one of them; `lane`: its folders, over several
 //!   connections at once; `pace`: how much in one batch; `folders`: both sides' folders; `source`, `target`: the two ends of a folder over IMAP; `login`: who
-//!   logs in where; `token`: by which OAuth 2 token.
+//!   logs in where.
 //! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
 //!   flags the target takes; `matching`: what the target had already; `converge`: whether a
 //!   pass was the last one.
@@ -42,4 +42,3 @@ pub mod run;
 pub mod source;
 pub mod state;
 pub mod target;
-pub mod token;

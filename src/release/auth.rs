@@ -6,7 +6,10 @@ use super::{
     connection::Connection,
     reply::{Failure, FailureKind, Phase, Reply},
 };
-use crate::config::{DestinationLogin, DestinationSecret};
+use crate::{
+    config::{DestinationLogin, DestinationSecret},
+    token::token,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::path::Path;
 
@@ -22,8 +25,8 @@ impl Connection {
     pub(super) async fn log_in(&mut self, login: &DestinationLogin) -> Result<(), Failure> {
         let user = &login.user;
         let reply = match &login.secret {
-            DestinationSecret::Token(file) => {
-                let token = self.secret(file)?;
+            DestinationSecret::Token(_) | DestinationSecret::TokenCommand(_) => {
+                let token = self.token(login).await?;
                 self.offered("XOAUTH2")?;
                 let response = format!("user={user}\x01auth=Bearer {token}\x01\x01");
                 let reply = self.auth("AUTH XOAUTH2 ", response.as_bytes()).await?;
@@ -87,6 +90,18 @@ impl Connection {
         };
         let detail = format!("AUTH {mechanism} is needed, and the destination offers {offered}");
         Err(self.failure(Phase::Auth, FailureKind::Login { detail }))
+    }
+
+    async fn token(&self, login: &DestinationLogin) -> Result<String, Failure> {
+        match &login.secret {
+            DestinationSecret::Password(file) | DestinationSecret::Token(file) => self.secret(file),
+            DestinationSecret::TokenCommand(command) => {
+                token(command, &login.user).await.map_err(|error| {
+                    let detail = error.to_string();
+                    self.failure(Phase::Auth, FailureKind::Login { detail })
+                })
+            }
+        }
     }
 
     fn secret(&self, file: &Path) -> Result<String, Failure> {

@@ -5,7 +5,8 @@ use crate::config::{
 };
 use std::{fmt, net::IpAddr, path::PathBuf};
 
-/// A destination, with what `relay release --to` has put in the place of host and port.
+/// A destination, with what `relay release --to` has put in the place of host and port. The
+/// login is for the configured host only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
     /// Name or address, without brackets.
@@ -65,9 +66,12 @@ impl Target {
             source: None,
             login: None,
         });
+        let same_host = base.host.eq_ignore_ascii_case(host);
         Some(Self {
             host: host.to_owned(),
             port: port.unwrap_or(base.port),
+            // Whoever may name another host must not learn the password by it.
+            login: base.login.filter(|_| same_host),
             ..base
         })
     }
@@ -105,6 +109,35 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_for_its_own_host_only() {
+        use crate::config::{DestinationSecret, Load};
+        let configured = Destination {
+            host: "mail.new.example".into(),
+            port: 587,
+            protocol: DestinationProtocol::Smtp,
+            tls: DestinationTls::Verified,
+            xclient: DestinationXclient::Auto,
+            load: Load::default(),
+            ca: None,
+            pin: None,
+            source: None,
+            login: Some(DestinationLogin {
+                user: "relay".into(),
+                secret: DestinationSecret::Password("/secret".into()),
+            }),
+        };
+        let logs_in = |to: Option<&str>| {
+            let target = Target::new(Some(&configured), to).unwrap();
+            assert_eq!(target.tls, DestinationTls::Verified, "the rest stays");
+            target.login.is_some()
+        };
+        assert!(logs_in(None));
+        assert!(logs_in(Some("Mail.New.Example:25")));
+        assert!(!logs_in(Some("mail.other.example:587")));
+        assert!(!logs_in(Some("192.0.2.1")));
+    }
 
     #[test]
     fn to_takes_the_place_of_host_and_port() {

@@ -7,8 +7,8 @@ use crate::{
     mover::{
         accounts::{self, Login},
         login::{Server, administered},
-        token::TokenError,
     },
+    token::TokenError,
 };
 use std::collections::HashMap;
 

@@ -8,6 +8,7 @@ use crate::{
         peer::{Act, Moment},
         reply::{Failure, FailureKind, Phase},
     },
+    spool::Gate,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -79,6 +80,31 @@ async fn each_mechanism_logs_in() {
 }
 
 #[tokio::test]
+async fn a_token_comes_from_a_command_for_each_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = directory.path().join("count");
+    // The token of an hour: another one each time.
+    let command = format!(
+        "echo x >> {0}; echo \"$RELAY_USER-$(wc -l < {0})\"",
+        count.display()
+    );
+    for token in ["relay-1", "relay-2"] {
+        let response = format!("user=relay\x01auth=Bearer {token}\x01\x01");
+        let last = format!("AUTH XOAUTH2 {}", STANDARD.encode(response));
+        let secret = |_| DestinationSecret::TokenCommand(command.clone());
+        log_in(OFFERS_BOTH, last, secret).await.unwrap();
+    }
+    let fails = |_| DestinationSecret::TokenCommand("echo hush; echo expired >&2; exit 3".into());
+    let failure = log_in(OFFERS_BOTH, "never".into(), fails).await;
+    let text = failure.unwrap_err().to_string();
+    assert!(
+        text.contains("token_command ended with") && text.contains("expired"),
+        "{text}"
+    );
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
 async fn a_refusal_is_said_without_the_secret() {
     for secret in [DestinationSecret::Password, DestinationSecret::Token] {
         let failure = log_in(OFFERS_BOTH, "never".into(), secret)
@@ -106,6 +132,44 @@ async fn what_cannot_be_tried_is_named() {
             .to_string()
             .contains("/nowhere/secret: ")
     );
+}
+
+/// Whoever may name another host must not learn the password by it.
+#[tokio::test]
+async fn another_host_by_to_gets_the_mail_and_no_login() {
+    let plain = format!("AUTH PLAIN {}", STANDARD.encode("\0relay\0hush"));
+    let configured = peer(OFFERS_BOTH, plain).await;
+    let other = Peer::with(OFFERS_BOTH, "127.0.0.2:0", |_, _| Act::Usual).await;
+    let (setup, _directory) = with_login(&configured, DestinationSecret::Password);
+    let change = |config: &mut Config| {
+        let destination = &mut config.domains[0].destination;
+        destination.tls = DestinationTls::None;
+        destination.login = setup.target.login;
+    };
+    let world = World::with(configured.address, change, timeouts());
+    world.accept(&["bob@corp.example"], b"1\r\n").await;
+    world.command(released_to(Some(&other))).await;
+    world.drained().await;
+    assert_eq!(other.taken().len(), 1);
+    let auth = |peer: &Peer| peer.commands().iter().any(|line| line.starts_with("AUTH"));
+    assert!(!auth(&other) && !auth(&configured));
+    // The configured host again, which goes by `to` as well.
+    world.command(DomainCommand::Hold).await;
+    world.accept(&["bob@corp.example"], b"2\r\n").await;
+    world.command(released_to(Some(&configured))).await;
+    world
+        .until("taken", |_| configured.taken().len() == 1)
+        .await;
+    assert!(auth(&configured) && !auth(&other));
+}
+
+fn released_to(peer: Option<&Peer>) -> DomainCommand {
+    DomainCommand::Release {
+        to: peer.map(|peer| peer.address.to_string()),
+        then: crate::spool::Phase::Forward,
+        canary: None,
+        gate: Gate::Open,
+    }
 }
 
 /// A login that is refused is no message's fault: nothing is parked, the domain is paused.

@@ -1,7 +1,10 @@
 //! What a release waits for is on disk, and keeps it from coming to its end.
 
 use super::*;
-use crate::spool::Gate;
+use crate::{
+    config::{LoadChange, LoadSet, load::Setting},
+    spool::Gate,
+};
 
 async fn command(spool: &RocksSpool, command: DomainCommand) -> DomainStatus {
     let cause = Cause::Operator("test".into());
@@ -166,4 +169,43 @@ async fn a_closed_gate_keeps_an_empty_release_from_going_on() {
     let events = spool.domain_events("corp.example".into()).await.unwrap();
     let said: Vec<&str> = events.iter().map(|event| &*event.what).collect();
     assert!(said.contains(&"gate mailbox -> open"), "{said:?}");
+}
+
+#[tokio::test]
+async fn limits_survive_a_restart_and_each_change_is_an_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory);
+    let spool = open(&config).await;
+    let _ = accept(&spool, &["a@corp.example"], b"x").await;
+    let _ = accept(&spool, &["b@other.example"], b"x").await;
+    let change = LoadChange {
+        connections: Setting::To(5),
+        rate: Setting::To("600/m".parse().unwrap()),
+        ..LoadChange::default()
+    };
+    let status = command(&spool, DomainCommand::Limit(change)).await;
+    assert_eq!(status.load.to_string(), "connections = 5, rate = 600/m");
+    // The same again is no change.
+    command(&spool, DomainCommand::Limit(change)).await;
+    command(&spool, DomainCommand::Hold).await;
+    shut(spool).await;
+    let spool = open(&config).await;
+    assert_eq!(spool.domain("corp.example").unwrap().load, status.load);
+    let other = spool.domain("other.example").unwrap();
+    assert_eq!(other.load, LoadSet::default());
+    let reset = DomainCommand::Limit(LoadChange::reset());
+    assert_eq!(command(&spool, reset).await.load, LoadSet::default());
+    shut(spool).await;
+    let spool = open(&config).await;
+    assert_eq!(
+        spool.domain("corp.example").unwrap().load,
+        LoadSet::default()
+    );
+    let events = spool.domain_events("corp.example".into()).await.unwrap();
+    let said: Vec<&str> = events.iter().map(|event| &*event.what).collect();
+    let expected = [
+        "limits: connections = 5, rate = 600/m",
+        "limits: as configured",
+    ];
+    assert_eq!(said, expected);
 }
