@@ -1,16 +1,19 @@
-//! `relay move` from each kind of server to each: what an independent client (Python's imaplib)
-//! reads at both sides is equal, or named in what the mover said. `RELAY_FIDELITY=whole` takes
-//! 200 folders and 20,000 messages for each pair, over all pairs.
+//! `relay move` from each kind of server to each: what an independent client (IMAPClient) reads
+//! at both sides is equal, or named in what the mover said. `RELAY_FIDELITY=whole` takes 200
+//! folders and 20,000 messages for each pair, over all pairs.
 
 mod support;
 
 use serde_json::Value;
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
-use support::{peers::Peer, temp};
+use support::{
+    peers::{Peer, cache},
+    temp,
+};
 
 /// A server, and how it names folders.
 #[derive(Clone, Copy)]
@@ -73,14 +76,24 @@ fn is_whole() -> bool {
 }
 
 fn script(arguments: &[&str]) -> Vec<u8> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/mailboxes.py");
-    let output = Command::new("python3")
-        .arg(script)
+    run("python3".into(), "mailboxes.py", arguments)
+}
+
+/// By IMAPClient.
+fn compare(arguments: &[&str]) -> Value {
+    let python = cache().join("python/bin/python");
+    serde_json::from_slice(&run(python, "compare.py", arguments)).unwrap()
+}
+
+fn run(python: PathBuf, script: &str, arguments: &[&str]) -> Vec<u8> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+    let output = Command::new(python)
+        .arg(peers.join(script))
         .args(arguments)
         .stderr(Stdio::inherit())
         .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}");
+        .expect("`.ci/install peers`");
+    assert!(output.status.success(), "{script} {arguments:?}");
     output.stdout
 }
 
@@ -133,8 +146,7 @@ fn carried(source: Kind, target: Kind) {
     let report = path.join("report");
     fs::write(&report, pass()).unwrap();
     let report = report.to_str().unwrap();
-    let compare = [&["compare"][..], &at_source, &at_target, &[report]].concat();
-    let compared: Value = serde_json::from_slice(&script(&compare)).unwrap();
+    let compared = compare(&[&at_source[..], &at_target, &[report]].concat());
     println!("{compared}");
     assert_eq!(
         compared["differences"],

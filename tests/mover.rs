@@ -172,6 +172,32 @@ fn over_quota_stops_that_account_only() {
     scene.assert_equal("small");
 }
 
+/// A target that takes little is known before anything is sent to it.
+#[test]
+fn a_dry_run_tells_what_the_target_will_refuse_and_how_long_it_takes() {
+    let more = "imap_capability = +APPENDLIMIT=5000";
+    let scene = Scene::with(SLASH, SLASH, &["bob"], more, "");
+    scene.source.fill("bob", 3, 24);
+    let output = scene.run(&["--dry-run"]);
+    let preview = &said(&output, "preview")[0];
+    // Numbers 5 and 17 have a line of 5000 characters.
+    let warnings = preview["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{preview}");
+    let warning = warnings[0].as_str().unwrap();
+    assert!(
+        warning.starts_with("2 messages larger than the 5000 bytes"),
+        "{warning}"
+    );
+    assert!(preview["takes_s"].is_u64(), "{preview}");
+    assert!(preview["bytes"].as_u64().unwrap() > 10_000, "{preview}");
+    let target = scene.target.dump("bob");
+    assert_eq!(target["INBOX"]["messages"].as_array().unwrap().len(), 0);
+    // And so it is.
+    let output = scene.run(&["--once"]);
+    assert_eq!(output.status.code(), Some(65));
+    assert_eq!(said(&output, "account")[0]["refused"], 2);
+}
+
 /// What the source expunges later stays, or goes as told, and never what others have put there.
 #[test]
 fn what_is_expunged_later_is_kept_or_mirrored() {

@@ -10,7 +10,7 @@ use crate::{
         accounts::{self, Account},
         folders::Rules,
         login::{Server, administered},
-        preview::{Obstacle, Preview},
+        preview::{Depth, Obstacle, Preview},
         state::State,
     },
 };
@@ -58,7 +58,7 @@ pub(super) async fn check(table: &Table) -> Vec<Finding> {
             let (mover, account) = (mover.clone(), account.clone());
             async move {
                 match logins(&mover, &account).await {
-                    Ok(()) => Ok(mover.preview(&account).await),
+                    Ok(()) => Ok(mover.preview(&account, Depth::Folders).await),
                     Err(failures) => Err(failures),
                 }
             }

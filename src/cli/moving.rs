@@ -17,6 +17,7 @@ use crate::{
         converge::PassEnd,
         folders::Rules,
         login::{Server, administered},
+        preview::Depth,
         publish::Publisher,
         run::Task,
         state::{NoteKind, State},
@@ -27,6 +28,7 @@ use passes::Passes;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -96,7 +98,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<()> 
     let mover = Arc::new(prepare(&config, table, arguments.keep_refused.clone())?);
     let tasks: Vec<Task> = chosen.into_iter().map(Task::new).collect();
     if arguments.dry_run {
-        return preview(context, &mover, &tasks).await;
+        return preview(context, &mover, &tasks, table.parallel).await;
     }
     for task in &tasks {
         // A person may have changed what made the target refuse.
@@ -200,12 +202,26 @@ fn prepare(config: &Config, table: &Table, keep_refused: Option<PathBuf>) -> any
     })
 }
 
-async fn preview(context: &Context, mover: &Mover, tasks: &[Task]) -> anyhow::Result<()> {
+async fn preview(
+    context: &Context,
+    mover: &Mover,
+    tasks: &[Task],
+    parallel: usize,
+) -> anyhow::Result<()> {
     let mut failures = 0;
+    let mut takes = Duration::ZERO;
     for task in tasks {
-        let preview = mover.preview(&task.account).await;
+        let preview = mover.preview(&task.account, Depth::Messages).await;
         failures += preview.failures();
+        takes += preview
+            .forecast
+            .as_ref()
+            .and_then(|all| all.takes)
+            .unwrap_or_default();
         account::show_preview(&context.screen, &preview)?;
+    }
+    if tasks.len() > 1 {
+        account::show_takes(&context.screen, takes, parallel)?;
     }
     if failures == 0 {
         return Ok(());

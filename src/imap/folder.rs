@@ -82,6 +82,15 @@ pub struct Status {
     pub size: Option<u64>,
 }
 
+/// What is asked of each folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figures {
+    /// All that [`Status`] has.
+    All,
+    /// UIDVALIDITY alone: the others can cost a server the opening of each folder.
+    Validity,
+}
+
 /// What SELECT and EXAMINE tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selected {

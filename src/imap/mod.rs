@@ -39,7 +39,7 @@ pub use code::Code;
 pub use connect::connect;
 pub use endpoint::{Endpoint, Limits, Login, Tls};
 pub use error::Error;
-pub use folder::{Folder, Namespace, Namespaces, Quota, Selected, SpecialUse, Status};
+pub use folder::{Figures, Folder, Namespace, Namespaces, Quota, Selected, SpecialUse, Status};
 pub use message::{Append, Appended, BodySink, BodySource, Fetched, Flag, Meta, Whole};
 pub use name::Name;
 pub use session::{Capabilities, Session};

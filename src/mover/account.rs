@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::Expunged,
-    imap::{self, Code, Error, Limits, Name, Session},
+    imap::{self, Code, Error, Figures, Limits, Name, Session},
     token::TokenError,
 };
 use std::{
@@ -262,7 +262,7 @@ impl Mover {
     ) -> Result<(), Stop> {
         task.meter.doing(Doing::Listing);
         let (mut source, mut target) = self.connect(&task.account).await?;
-        let (pairs, left) = self.list(&mut source, &mut target).await?;
+        let (pairs, left, _) = self.list(&mut source, &mut target).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
         let total = extent(&pairs);
@@ -316,15 +316,20 @@ impl Mover {
         Ok((source, target))
     }
 
-    /// The folders of both sides, and which becomes which.
+    /// The folders of both sides, which becomes which, and what names the target takes.
     pub(super) async fn list(
         &self,
         source: &mut Session,
         target: &mut Session,
-    ) -> Result<(Vec<Pair>, Vec<NotCopied>), Failure> {
-        let (source, target) = tokio::join!(side(source), side(target));
+    ) -> Result<(Vec<Pair>, Vec<NotCopied>, Names), Failure> {
+        let (source, target) = tokio::join!(
+            side(source, Figures::All),
+            // Whether its UIDs still hold is all that is to be known of it.
+            side(target, Figures::Validity),
+        );
         let ((source, _), (target, names)) = (source?, target?);
-        Ok(pairs(&source, &target, &self.rules, names))
+        let (pairs, left) = pairs(&source, &target, &self.rules, names);
+        Ok((pairs, left, names))
     }
 
     /// What all passes together know of an account.
@@ -350,8 +355,11 @@ impl Mover {
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn side(session: &mut Session) -> Result<(Side, Names), Failure> {
-    let folders = session.folders().await.map_err(|error| failure(&error))?;
+pub async fn side(session: &mut Session, figures: Figures) -> Result<(Side, Names), Failure> {
+    let folders = session
+        .folders_with(figures)
+        .await
+        .map_err(|error| failure(&error))?;
     let namespaces = match session.namespaces().await {
         Ok(namespaces) => namespaces,
         Err(error) if error.is_fatal() => return Err(failure(&error)),

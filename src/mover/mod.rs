@@ -8,7 +8,8 @@
 //! - `pass`: a folder gone through once; `plan`: what there is to do in it; `flags`: which
 //!   flags the target takes; `matching`: what the target had already; `converge`: whether a
 //!   pass was the last one.
-//! - `preview`: what copying would do, without doing it.
+//! - `preview`: what copying would do, without doing it; `forecast`: what the target will make
+//!   of the messages, and how long it takes.
 //! - `copy`: messages into a folder, each exactly once whatever is lost on the way; `body`:
 //!   their bytes in little memory; `keep`: those that the target does not take, as files; `hash`: how a message is known again at the other server;
 //!   `date`: INTERNALDATE.
@@ -26,6 +27,7 @@ pub mod copy;
 pub mod date;
 pub mod flags;
 pub mod folders;
+pub mod forecast;
 pub mod hash;
 pub mod keep;
 pub mod lane;

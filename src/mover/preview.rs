@@ -4,7 +4,9 @@ use super::{
     account::{Mover, extent, renamed},
     accounts::Account,
     copy::Failure,
-    folders::NotCopied,
+    folders::{NotCopied, Pair},
+    forecast::{Forecast, Taste, forecast},
+    state::{At, StateError},
     target::is_full,
 };
 use crate::imap::{Error, Name, Session};
@@ -24,8 +26,19 @@ pub struct Preview {
     pub renamed: Vec<(String, String)>,
     /// Folders that would not be copied: name and reason.
     pub left: Vec<NotCopied>,
+    /// What the target will make of the messages, where each was looked at.
+    pub forecast: Option<Forecast>,
     /// What a person has to see to before.
     pub in_the_way: Vec<Obstacle>,
+}
+
+/// How closely it is looked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// At the folders' figures: a few commands.
+    Folders,
+    /// At each message but for its body, and at the bodies of a few.
+    Messages,
 }
 
 /// Something in the way of copying.
@@ -65,14 +78,16 @@ impl Preview {
 
 impl Mover {
     /// Logs in at both sides, lists and maps, and looks at the quota. Changes nothing.
-    pub async fn preview(&self, account: &Account) -> Preview {
+    pub async fn preview(&self, account: &Account, depth: Depth) -> Preview {
         let mut preview = Preview {
             name: account.name().to_owned(),
             ..Preview::default()
         };
         match self.connect(account).await {
             Ok((mut source, mut target)) => {
-                let looked = self.look(&mut source, &mut target, &mut preview).await;
+                let looked = self
+                    .look((&mut source, &mut target), depth, account, &mut preview)
+                    .await;
                 if let Err(failure) = looked {
                     preview.in_the_way.push(failure.to_string().into());
                 }
@@ -85,11 +100,12 @@ impl Mover {
 
     async fn look(
         &self,
-        source: &mut Session,
-        target: &mut Session,
+        (source, target): (&mut Session, &mut Session),
+        depth: Depth,
+        account: &Account,
         preview: &mut Preview,
     ) -> Result<(), Failure> {
-        let (pairs, left) = self.list(source, target).await?;
+        let (pairs, left, names) = self.list(source, target).await?;
         preview.left = left;
         preview.renamed = renamed(&pairs);
         let whole = extent(&pairs);
@@ -102,9 +118,20 @@ impl Mover {
             let why = "the source does not tell how it stands (STATUS)";
             preview.in_the_way.push(format!("{folder}: {why}").into());
         }
+        let mut there = 0;
+        if depth == Depth::Messages {
+            let taste = Taste::of(target, names).await?;
+            let forecast = forecast(source, &pairs, &taste).await?;
+            preview.bytes = Some(forecast.bytes);
+            preview.forecast = Some(forecast);
+            match self.copied_bytes(account, &pairs) {
+                Ok(bytes) => there = bytes,
+                Err(error) => preview.in_the_way.push(error.to_string().into()),
+            }
+        }
         match target.quota(&Name::from_raw(b"INBOX")).await {
             Ok(quotas) => {
-                let bytes = preview.bytes.unwrap_or_default();
+                let bytes = preview.bytes.unwrap_or_default().saturating_sub(there);
                 for quota in quotas.iter().filter(|quota| is_full(quota, bytes)) {
                     preview.in_the_way.push(Obstacle::Quota {
                         resource: quota.resource.clone(),
@@ -119,5 +146,20 @@ impl Mover {
             Err(error) => return Err(super::target::failure(&error)),
         }
         Ok(())
+    }
+
+    /// What earlier passes have copied, which is in the target's quota already.
+    fn copied_bytes(&self, account: &Account, pairs: &[Pair]) -> Result<u64, StateError> {
+        let mut bytes = 0;
+        for pair in pairs {
+            let at = At {
+                account: account.name(),
+                folder: pair.source.name.raw(),
+            };
+            self.state.messages(at, |_, record| {
+                bytes += record.outcome.copy().map_or(0, |_| record.size);
+            })?;
+        }
+        Ok(bytes)
     }
 }

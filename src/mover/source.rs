@@ -138,7 +138,7 @@ pub async fn scan(
                 uid: meta.uid,
                 size: meta.size.unwrap_or_default(),
                 internal_date: meta.internaldate.unwrap_or_default(),
-                flags: meta.flags.iter().map(ToString::to_string).collect(),
+                flags: told(&meta.flags),
             });
         }
     });
@@ -147,4 +147,9 @@ pub async fn scan(
     metas.dedup_by_key(|meta| meta.uid);
     let mute = mute.iter().filter(|uid| uids.contains(*uid)).collect();
     Ok(Scanned { metas, mute })
+}
+
+/// Flags as text.
+pub(super) fn told(flags: &[imap::Flag]) -> Vec<String> {
+    flags.iter().map(ToString::to_string).collect()
 }

@@ -3,7 +3,9 @@
 
 use super::facts::{Facts, Gauge};
 use crate::{
-    imap::{self, BodySink, Error, Fetched, Limits, Meta, Name, Selected, Session, UidSet},
+    imap::{
+        self, BodySink, Error, Fetched, Figures, Limits, Meta, Name, Selected, Session, UidSet,
+    },
     mover::{
         account::side,
         accounts::Login,
@@ -67,7 +69,7 @@ impl<'a> Reader<'a> {
     pub async fn folders(&mut self) -> Result<(Side, Names), String> {
         loop {
             let tried = match self.session().await {
-                Ok(session) => side(session).await,
+                Ok(session) => side(session, Figures::All).await,
                 Err(failure) => Err(failure),
             };
             match tried {

@@ -16,9 +16,6 @@
         prints every folder as JSON: subscribed or not, and per message the digest of its
         bytes, its date in seconds since 1970, its flags; sorted, so that equal mailboxes
         print equal text
-    mailboxes.py compare PORT USER SEPARATOR PREFIX PORT USER SEPARATOR PREFIX REPORT
-        compares all folders of a source and a target, in the light of what `relay --json
-        move` said: prints what is equal and what was named, and each difference that was not
 """
 
 import base64
@@ -221,7 +218,7 @@ def seconds(text):
 
 
 def read(port, user, separator, prefix):
-    """Per folder: whether it is subscribed, and each message with its UID."""
+    """Per folder: whether it is subscribed, and each message."""
     client = login(port, user)
     subscribed = {name for name, _ in listing(ok(client.lsub()))}
     folders = {}
@@ -238,7 +235,6 @@ def read(port, user, separator, prefix):
                 head = (pending[0] + part).decode()
                 flags = re.search(r"FLAGS \(([^)]*)\)", head)[1].split()
                 messages.append([
-                    int(re.search(r"UID (\d+)", head)[1]),
                     hashlib.sha256(pending[1]).hexdigest(),
                     seconds(re.search(r'INTERNALDATE "([^"]*)"', head)[1]),
                     sorted(flag for flag in flags if flag != "\\Recent"),
@@ -252,66 +248,8 @@ def read(port, user, separator, prefix):
 
 
 def dump(port, user, separator, prefix):
-    folders = read(port, user, separator, prefix)
-    for folder in folders.values():
-        folder["messages"] = [rest for _, *rest in folder["messages"]]
-    json.dump(folders, sys.stdout, sort_keys=True)
-
-
-def compare(*arguments):
-    source, target = read(*arguments[:4]), read(*arguments[4:8])
-    with open(arguments[8]) as file:
-        events = [json.loads(line) for line in file]
-    account = next(event for event in events if event["event"] == "account")
-    notes = {(event["folder"], event["uid"]): event for event in events if event["event"] == "message"}
-    named = {each["folder"] for each in account["failed"] + account["left_out"]}
-    renamed = {each["folder"]: each["to"] for each in account["renamed"]}
-    lost = {flag.lower() for flag in account["lost_flags"]}
-    counts = {"folders": 0, "messages": 0, "refused": 0, "altered": 0, "folders named": 0}
-    differences = []
-
-    def inner(path, prefix):
-        return path[6:] if prefix and path.startswith("INBOX/") else path
-
-    def kept(flags):
-        return [flag for flag in flags if flag.lower() not in lost]
-
-    for path, folder in source.items():
-        shown = next((each for each in (path, "INBOX/" + path) if each in renamed or each in named), path)
-        if shown in named:
-            counts["folders named"] += 1
-            continue
-        as_named = path if path == "INBOX" else arguments[3] + arguments[2].join(path.split("/"))
-        there = target.pop(inner(renamed.get(shown, path), arguments[7]), None)
-        if there is None:
-            differences.append(f"{path}: no such folder")
-            continue
-        counts["folders"] += 1
-        # What the target subscribes by itself is its own.
-        if folder["subscribed"] and not there["subscribed"]:
-            differences.append(f"{path}: not subscribed")
-        left, order, altered = list(there["messages"]), [], []
-        for uid, digest, at, flags in folder["messages"]:
-            note = notes.get((as_named, uid))
-            same = next((one for one in left if one[1:3] == [digest, at] and kept(one[3]) == kept(flags)), None)
-            if note and note["kind"] == "refused":
-                counts["refused"] += 1
-            elif same and not note:
-                left.remove(same)
-                order.append(same[0])
-                counts["messages"] += 1
-            elif note:
-                altered.append((uid, note["why"]))
-            else:
-                differences.append(f"{path}: UID {uid} is not there: {digest[:8]} {at} {flags}")
-        counts["altered"] += len(altered)
-        if len(left) != len(altered):
-            differences.append(f"{path}: {len(left)} others for {len(altered)} altered: {left[:3]} {altered[:3]}")
-        if order != sorted(order):
-            differences.append(f"{path}: another order")
-    differences += [f"{path}: only at the target" for path, folder in target.items() if folder["messages"]]
-    json.dump({**counts, "differences": differences}, sys.stdout)
+    json.dump(read(port, user, separator, prefix), sys.stdout, sort_keys=True)
 
 
 if __name__ == "__main__":
-    {"fill": fill, "fill-nasty": fill_nasty, "compare": compare, "add": add, "put": put, "remove": remove, "dump": dump}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "fill-nasty": fill_nasty, "add": add, "put": put, "remove": remove, "dump": dump}[sys.argv[1]](*sys.argv[2:])

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use serde::Serialize;
+use std::time::Duration;
 
 #[derive(Serialize)]
 struct AccountView<'a> {
@@ -70,6 +71,9 @@ struct PreviewView<'a> {
     renamed: Vec<RenamedView<'a>>,
     left_out: Vec<FolderView<'a>>,
     in_the_way: Vec<String>,
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes_s: Option<u64>,
 }
 
 fn folders(list: &[(String, String)]) -> Vec<FolderView<'_>> {
@@ -213,6 +217,11 @@ pub fn show_note(
 
 /// What copying would do.
 pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
+    let forecast = preview.forecast.as_ref();
+    let warnings = forecast.map_or_else(Vec::new, |all| {
+        all.warnings.iter().map(ToString::to_string).collect()
+    });
+    let takes = forecast.and_then(|forecast| forecast.takes);
     if screen.json {
         return screen.json(&PreviewView {
             event: "preview",
@@ -225,6 +234,8 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
             in_the_way: (preview.in_the_way.iter())
                 .map(ToString::to_string)
                 .collect(),
+            warnings: warnings.clone(),
+            takes_s: takes.map(|takes| takes.as_secs()),
         });
     }
     let name = human::printable(&preview.name);
@@ -243,6 +254,16 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
     for (folder, why) in &preview.left {
         lines.push(format!(" WARN  {folder} is not copied: {why}"));
     }
+    for warning in &warnings {
+        lines.push(format!(" WARN  {warning}"));
+    }
+    if let Some(takes) = takes {
+        let ms = u64::try_from(takes.as_millis()).unwrap_or(u64::MAX);
+        lines.push(format!(
+            "       about {} over one connection, if the target takes it as the source gives it",
+            human::duration(ms)
+        ));
+    }
     for why in &preview.in_the_way {
         lines.push(format!(" FAIL  {why}"));
     }
@@ -250,6 +271,20 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
         screen.line(&human::printable(&line))?;
     }
     Ok(())
+}
+
+/// How long all accounts take, so many at once.
+pub fn show_takes(screen: &Screen, takes: Duration, parallel: usize) -> anyhow::Result<()> {
+    if screen.json {
+        return Ok(());
+    }
+    let takes = takes / u32::try_from(parallel.max(1)).unwrap_or(u32::MAX);
+    let ms = u64::try_from(takes.as_millis()).unwrap_or(u64::MAX);
+    let text = format!(
+        "all together, {parallel} accounts at once: about {}, if the servers take that",
+        human::duration(ms)
+    );
+    Ok(screen.line(&text)?)
 }
 
 #[cfg(test)]

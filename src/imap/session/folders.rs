@@ -3,7 +3,7 @@
 use super::Session;
 use crate::imap::{
     error::Error,
-    folder::{Folder, Namespaces, Quota, SpecialUse, Status},
+    folder::{Figures, Folder, Namespaces, Quota, SpecialUse, Status},
     name::Name,
     response::{Listed, Untagged},
 };
@@ -32,7 +32,16 @@ impl Session {
     /// # Errors
     /// [`Error`].
     pub async fn folders(&mut self) -> Result<Vec<Folder>, Error> {
-        let mut found = match self.list_extended().await {
+        self.folders_with(Figures::All).await
+    }
+
+    /// The same with only these figures.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn folders_with(&mut self, figures: Figures) -> Result<Vec<Folder>, Error> {
+        let items = self.status_items(figures);
+        let mut found = match self.list_extended(&items).await {
             // Some servers promise more than they keep.
             Ok(None) | Err(Error::No { .. } | Error::Bad { .. }) => self.list_plain().await?,
             Ok(Some(found)) => found,
@@ -42,7 +51,7 @@ impl Session {
             .filter(|folder| folder.is_selectable() && folder.status.is_none())
             .map(|folder| folder.name.clone())
             .collect();
-        let statuses = self.statuses(&lacking).await?;
+        let statuses = self.statuses_with(&lacking, &items).await?;
         for (name, status) in lacking.into_iter().zip(statuses) {
             if let Some(folder) = found.get_mut(&name) {
                 folder.status = status.ok();
@@ -57,8 +66,16 @@ impl Session {
     /// # Errors
     /// [`Error`]s that end the session.
     pub async fn statuses(&mut self, names: &[Name]) -> Result<Vec<Result<Status, Error>>, Error> {
+        self.statuses_with(names, &self.status_items(Figures::All))
+            .await
+    }
+
+    async fn statuses_with(
+        &mut self,
+        names: &[Name],
+        items: &str,
+    ) -> Result<Vec<Result<Status, Error>>, Error> {
         const COMMAND: &str = "STATUS";
-        let items = self.status_items();
         let line = |name| {
             let quoted = self.quoted(COMMAND, name)?;
             Ok([b"STATUS ", &quoted[..], b" ", items.as_bytes()].concat())
@@ -127,7 +144,10 @@ impl Session {
     }
 
     /// LIST with everything at once (RFC 5258, RFC 5819); nothing where the server cannot.
-    async fn list_extended(&mut self) -> Result<Option<BTreeMap<Name, Folder>>, Error> {
+    async fn list_extended(
+        &mut self,
+        items: &str,
+    ) -> Result<Option<BTreeMap<Name, Folder>>, Error> {
         if !self.has("LIST-EXTENDED") {
             return Ok(None);
         }
@@ -136,7 +156,7 @@ impl Session {
             options.push("SPECIAL-USE".into());
         }
         if self.has("LIST-STATUS") {
-            options.push(format!("STATUS {}", self.status_items()));
+            options.push(format!("STATUS {items}"));
         }
         let line = format!("LIST \"\" \"*\" RETURN ({})", options.join(" "));
         let (mut found, mut figures) = (BTreeMap::new(), Vec::new());
@@ -176,7 +196,10 @@ impl Session {
         Ok(found)
     }
 
-    fn status_items(&self) -> String {
+    fn status_items(&self, figures: Figures) -> String {
+        if figures == Figures::Validity {
+            return "(UIDVALIDITY)".into();
+        }
         let mut items = "(MESSAGES UIDNEXT UIDVALIDITY".to_owned();
         if self.has("CONDSTORE") || self.has("QRESYNC") {
             items.push_str(" HIGHESTMODSEQ");
