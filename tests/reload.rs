@@ -311,3 +311,60 @@ fn what_cannot_be_reloaded_is_named() {
     .unwrap();
     relay.stop();
 }
+
+/// A certificate that does not fit stops a release before a message is risked; once it is
+/// known (here by its pin), what is held goes on after a reload.
+#[test]
+fn a_certificate_that_does_not_fit_stops_a_release_until_it_is_put_right() {
+    let directory = temp();
+    let path = directory.path();
+    let pin = make_pair(path, "other", "mail.other.example");
+    let to = format!("bob@{DOMAIN}");
+    let files = ["cert_file=other.pem", "key_file=other-key.pem"];
+    let files = files.map(|file| {
+        let (key, name) = file.split_once('=').unwrap();
+        format!("smtpd_tls_{key}={}", path.join(name).display())
+    });
+    let level = "smtpd_tls_security_level=may";
+    let options = ["--set", &files[0], "--set", &files[1], "--set", level];
+    let postfix = Peer::delivering(
+        "postfix",
+        &path.join("new"),
+        std::slice::from_ref(&to),
+        &options,
+    );
+    let mut relay = Relay::configured(path, &Settings::to(postfix.port("smtp")));
+    edit(
+        &relay,
+        "connections = 20",
+        "connections = 20, tls = \"verified\"",
+    );
+    relay.run();
+    for number in 0..20 {
+        let message = format!("Subject: {number}\r\n\r\nheld\r\n");
+        Client::deliver(
+            relay.port(),
+            "alice@example.org",
+            &[&to],
+            message.as_bytes(),
+        )
+        .unwrap();
+    }
+    let output = relay.cli(&["release", DOMAIN, "--yes"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let domain = relay.domain(DOMAIN);
+    let reason = domain["paused"].as_str().unwrap();
+    assert!(reason.contains("certificate"), "{reason}");
+    assert_eq!(domain["states"]["queued"]["count"], 20, "{domain}");
+
+    let pinned = format!("tls = \"verified\", pin = {pin:?}");
+    edit(&relay, "tls = \"verified\"", &pinned);
+    hang_up(&relay);
+    await_log(&relay, READ_AGAIN, 1);
+    relay.ok(&["resume", DOMAIN]);
+    relay.await_forward();
+    assert_eq!(relay.count("delivered"), 20);
+    let log = fs::read_to_string(postfix.log()).unwrap();
+    assert_eq!(log.matches("status=sent").count(), 20, "{log}");
+    relay.stop();
+}

@@ -282,6 +282,40 @@ mod tests {
     }
 
     #[test]
+    fn time_outs_and_refusals_for_now_lower_what_successes_have_raised() {
+        let mut health = health();
+        (0..19).for_each(|_| drop(health.signal(Signal::Fine, 0, 0)));
+        assert_eq!(health.allowance(0), 20);
+        for signal in [
+            Signal::Hiccup(text()),
+            Signal::Strained(text()),
+            Signal::Doubt(text()),
+        ] {
+            let before = health.allowance(0);
+            assert_eq!(health.signal(signal.clone(), 0, 0), None);
+            let fewer = health.allowance(0);
+            assert!(fewer < before, "{signal:?}: {before} and then {fewer}");
+            assert_eq!(health.why_fewer(), Some("why"));
+            // Those that were under way.
+            (0..before).for_each(|_| drop(health.signal(Signal::Fine, 0, 0)));
+        }
+        (0..200).for_each(|_| drop(health.signal(Signal::Fine, 0, 0)));
+        assert_eq!((health.allowance(0), health.why_fewer()), (20, None));
+    }
+
+    #[test]
+    fn a_full_server_goes_on_and_one_that_lets_nobody_in_is_backed_off() {
+        let mut health = health();
+        (0..5).for_each(|_| drop(health.signal(Signal::Fine, 1_000, 0)));
+        health.signal(Signal::Crowded(text()), 2_000, 0);
+        assert_eq!((health.allowance(2_000), health.reason()), (5, None));
+        // Nothing was taken for long, or never: there are no others.
+        health.signal(Signal::Crowded(text()), 100_000, 0);
+        assert_eq!(health.allowance(100_000), 0);
+        assert_eq!(health.reason(), Some("why"));
+    }
+
+    #[test]
     fn refusals_in_a_row_break() {
         let mut health = health();
         for _ in 0..9 {

@@ -112,6 +112,9 @@ fn text(done: u64, total: u64, per_second: f64, courses: &[Course]) -> String {
             parts.push(format!("waiting: {}", human::printable(waits)));
         }
         let release = course.now.release.as_ref();
+        for slowed in release.iter().flat_map(|release| &release.slowed) {
+            parts.push(format!("limited: {}", human::printable(slowed)));
+        }
         if let Some(blocked) = release.and_then(|release| release.blocked.as_deref()) {
             parts.push(format!("waiting: {}", human::printable(blocked)));
         }

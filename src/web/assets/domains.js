@@ -98,6 +98,7 @@ export function draw(domain, now) {
   part.mover.hidden = domain.mover === undefined;
   say(part.release, live
     ? `to ${live.destination}: ${rate(live.rate_per_s)}, ${live.in_flight} in flight on ${live.connections} of ${plural(live.connections_allowed, "connection", "connections")}, ${number(domain.backlog)} to go`
+      + (live.slowed || []).map((text) => ` · limited: ${text}`).join("")
     : "");
   part.release.hidden = !live;
   const paused = domain.paused !== undefined;
