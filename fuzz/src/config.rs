@@ -2,6 +2,8 @@
 //! back as the same.
 
 use crate::config_module::Config;
+// Under the name that the spool knows them by.
+pub use crate::config_module::{LoadChange, LoadSet};
 use std::path::Path;
 
 pub fn strike(input: &[u8]) {

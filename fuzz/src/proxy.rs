@@ -22,7 +22,12 @@ pub fn strike(input: &[u8]) {
         return;
     };
     if let (Ok(Some(client)), Some(line)) = (parse(header), header.strip_prefix(b"PROXY ")) {
-        assert_eq!(Some(client), slow(line), "{:?}", String::from_utf8_lossy(line));
+        assert_eq!(
+            Some(client),
+            slow(line),
+            "{:?}",
+            String::from_utf8_lossy(line)
+        );
     }
 }
 
@@ -34,7 +39,8 @@ fn slow(line: &[u8]) -> Option<SocketAddr> {
     };
     let (source, destination): (IpAddr, IpAddr) = (source.parse().ok()?, destination.parse().ok()?);
     let four = family == "TCP4";
-    let fits = (four || family == "TCP6") && four == source.is_ipv4() && four == destination.is_ipv4();
+    let fits =
+        (four || family == "TCP6") && four == source.is_ipv4() && four == destination.is_ipv4();
     let _: u16 = to.parse().ok()?;
     fits.then_some(SocketAddr::new(source, from.parse().ok()?))
 }

@@ -1,6 +1,7 @@
 //! Records of the spool: any bytes are read or refused, and what was read is written as it
 //! was.
 
+use crate::config::LoadSet;
 use crate::record::{
     DeliveryRecord, DomainEventRecord, DomainRecord, EventRecord, Head, MessageRecord, OrderRecord,
     UnconfirmedRecord, decode, encode,
@@ -12,7 +13,7 @@ pub fn strike(input: &[u8]) {
     let Some((&kind, bytes)) = input.split_first() else {
         return;
     };
-    match kind % 8 {
+    match kind % 9 {
         0 => read::<Head>(bytes),
         1 => read::<DomainRecord>(bytes),
         2 => read::<MessageRecord>(bytes),
@@ -20,7 +21,8 @@ pub fn strike(input: &[u8]) {
         4 => read::<OrderRecord>(bytes),
         5 => read::<EventRecord>(bytes),
         6 => read::<DomainEventRecord>(bytes),
-        _ => read::<UnconfirmedRecord>(bytes),
+        7 => read::<UnconfirmedRecord>(bytes),
+        _ => read::<LoadSet>(bytes),
     }
 }
 
