@@ -56,7 +56,15 @@ fn begin(relay: &Relay, directory: &Path, arguments: &[&str]) -> Child {
     command
         .arg("--config")
         .arg(relay.config())
-        .args(["cutover", "--yes", "--skip-dns"])
+        // The relay of a test has neither port 25 nor what else the world expects.
+        .args([
+            "cutover",
+            "--yes",
+            "--skip-dns",
+            "--copied",
+            "--despite",
+            "all",
+        ])
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
@@ -148,7 +156,8 @@ fn what_was_parked_is_said_at_the_end_and_in_the_exit_code() {
         err.contains("unattended it stops here: canary: 4 of 5 taken; go on?"),
         "{err}"
     );
-    assert!(err.contains("parked  550 5.1.1 No such user"), "{err}");
+    let out = text(&run.stdout);
+    assert!(out.contains("parked  550 5.1.1 No such user"), "{out}");
     assert_eq!(new_server.arrivals().len(), 4);
     assert_eq!(relay.domain(DOMAIN)["canary"]["sent"], true);
 
@@ -187,4 +196,70 @@ fn an_interruption_loses_nothing_and_says_how_to_go_on() {
     );
     assert_eq!(state(directory.path(), "release").unwrap(), "underway");
     assert_eq!(relay.accepted(), 1);
+}
+
+#[test]
+fn a_check_that_fails_stops_it_until_it_is_mended_or_known() {
+    let directory = temp();
+    let new_server = Scripted::new(|ask| match ask {
+        support::scripted::Ask::Rcpt(to) if to.starts_with("user0") => {
+            Act::Say("450 4.2.0 Greylisted")
+        }
+        _ => Act::Go,
+    });
+    let relay = Relay::start(directory.path(), &Settings::to(new_server.port));
+    send(&relay, 0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+    command.arg("--config").arg(relay.config());
+    let words = ["cutover", "--yes", "--skip-dns", "--despite", "port-25"];
+    let run = command.args(words).output().unwrap();
+    let (out, err) = (text(&run.stdout), text(&run.stderr));
+    // Greylisting may pass.
+    assert_eq!(run.status.code(), Some(75), "{out}{err}");
+    assert!(
+        out.contains(" FAIL  recipients              SMTP: RCPT TO:<user0@corp.example> -> 450"),
+        "{out}"
+    );
+    assert!(
+        err.contains("unattended it stops here: 1 check failed: recipients; mend it, or go on with --despite recipients"),
+        "{err}"
+    );
+    assert_eq!(state(directory.path(), "check").unwrap(), "underway");
+    assert_eq!(state(directory.path(), "first_pass").unwrap(), "ahead");
+    assert!(new_server.arrivals().is_empty());
+
+    // Known by its name, it is gone on despite it, and that stands in the record.
+    let mut run = begin(&relay, directory.path(), &["--canary", "0"]);
+    poll("the release", || {
+        (state(directory.path(), "release")? == "underway").then_some(())
+    });
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let record = fs::read_to_string(directory.path().join("spool/cutover.json")).unwrap();
+    assert!(record.contains("gone on despite"), "{record}");
+    // A name that is none is said to be none.
+    let output = relay.cli(&["cutover", "--yes", "--despite", "mx,nonsense"]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(text(&output.stderr).contains("mailbox-login"), "{output:?}");
+}
+
+#[test]
+fn without_a_mover_nothing_is_released_before_somebody_says_that_it_is_copied() {
+    let directory = temp();
+    let new_server = Scripted::healthy();
+    let relay = Relay::start(directory.path(), &Settings::to(new_server.port));
+    send(&relay, 0);
+    let words = ["cutover", "--yes", "--skip-dns", "--despite", "all"];
+    let run = relay.cli(&words);
+    assert_eq!(run.status.code(), Some(75), "{run:?}");
+    let err = text(&run.stderr);
+    assert!(err.contains("go on with --copied"), "{err}");
+    assert_eq!(state(directory.path(), "gate").unwrap(), "underway");
+    assert_eq!(relay.domain(DOMAIN)["phase"], "hold");
+    assert!(new_server.arrivals().is_empty());
+    // Its owner's tools have done their work; it goes on there.
+    let run = begin(&relay, directory.path(), &["--quiet", "0s"]);
+    let run = run.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    new_server.await_arrivals("the message", |all| all.len() == 1);
 }

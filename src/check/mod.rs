@@ -6,7 +6,8 @@
 //!   DMARC.
 //! - `destination`: the new server, up to RCPT and never DATA; `mailboxes`: both IMAP
 //!   servers; `disk`: the spool's; `clock`.
-//! - `probe`, `https`: how SMTP servers and policies are looked at.
+//! - `probe`, `https`: how SMTP servers and policies are looked at; `finding`, `words`: how
+//!   what was found is said.
 //!
 //! Nothing is changed anywhere. What cannot be found out is said; nothing is guessed. Every
 //! wait is bounded.
@@ -16,6 +17,7 @@ mod clock;
 mod destination;
 mod disk;
 mod exchanger;
+mod finding;
 mod https;
 mod mailboxes;
 mod names;
@@ -23,14 +25,16 @@ mod policy;
 mod port;
 mod probe;
 mod sender;
+mod words;
 
 use crate::{
     config::{Config, Domain},
     dns::{Dns, DnsError},
-    ledger::{Finding, Verdict},
+    ledger::Finding,
     release::TlsClients,
 };
 use certificate::Trust;
+use finding::{fail, ok, stamped, unanswered, warn};
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
@@ -38,6 +42,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::task::JoinSet;
+use words::{counted, listed, moment, time};
 
 /// For one connection, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -70,6 +75,18 @@ pub const NAMES: [&str; 22] = [
     "mailbox-quota",
     "mailbox-folders",
     "clock",
+];
+
+/// Those that ask the DNS how the world sees the domain and the relay.
+pub const OF_DNS: [&str; 8] = [
+    "address",
+    "reverse",
+    "tlsa",
+    "mx",
+    "mx-others",
+    "mx-caches",
+    "mta-sts",
+    "spf-dmarc",
 ];
 
 /// How much is looked at.
@@ -228,51 +245,6 @@ impl Checker {
     }
 }
 
-/// A finding that is as it should be.
-fn ok(name: &str, found: impl Into<String>) -> Finding {
-    finding(name, Verdict::Ok, found.into(), None)
-}
-
-/// One that will do, or depends.
-fn warn(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    finding(name, Verdict::Warn, found.into(), Some(fix.into()))
-}
-
-/// One that must not stay.
-fn fail(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    finding(name, Verdict::Fail, found.into(), Some(fix.into()))
-}
-
-fn finding(name: &str, verdict: Verdict, found: String, fix: Option<String>) -> Finding {
-    debug_assert!(NAMES.contains(&name), "{name}");
-    Finding {
-        name: name.to_owned(),
-        domain: None,
-        verdict,
-        found,
-        fix,
-        temporary: false,
-        at_ms: 0,
-    }
-}
-
-/// The DNS did not answer.
-fn unanswered(name: &str, error: &DnsError) -> Finding {
-    let fix = "ask again; if it stays so, see to that server, or to [dns] servers";
-    Finding {
-        temporary: error.may_pass(),
-        ..fail(name, error.to_string(), fix)
-    }
-}
-
-fn stamped(mut findings: Vec<Finding>) -> Vec<Finding> {
-    let at_ms = now_ms();
-    for finding in &mut findings {
-        finding.at_ms = at_ms;
-    }
-    findings
-}
-
 /// All of them at once, in their order. One that panics is a fault of ours, and passed on.
 async fn together<T: Send + 'static>(
     work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
@@ -284,42 +256,6 @@ async fn together<T: Send + 'static>(
     let mut done = set.join_all().await;
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
-}
-
-/// `a, b, c and 9 more`
-fn listed(items: &[String]) -> String {
-    const SHOWN_MAX: usize = 5;
-    let shown = items.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>();
-    let text = shown.join(", ");
-    match items.len().saturating_sub(SHOWN_MAX) {
-        0 => text,
-        more => format!("{text} and {more} more"),
-    }
-}
-
-/// `1 account`, `2 accounts`
-fn counted(count: usize, one: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count} {one}{end}")
-}
-
-/// `5 min`, `2 h`, `7 d`: the largest unit that keeps two digits' worth.
-fn time(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-/// A time of day, for people.
-fn moment(unix_ms: u64) -> String {
-    let at = i64::try_from(unix_ms).unwrap_or_default();
-    let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
-    let local = at.to_zoned_datetime(jiff::tz::TimeZone::system());
-    local.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 fn now_ms() -> u64 {

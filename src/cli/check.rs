@@ -67,7 +67,11 @@ pub async fn look(
     Ok(findings)
 }
 
-fn chosen(config: &Config, names: &[String]) -> anyhow::Result<Vec<Domain>> {
+/// The configured domains of these names, each once; all of them without a name.
+///
+/// # Errors
+/// One that is not configured (65).
+pub fn chosen(config: &Config, names: &[String]) -> anyhow::Result<Vec<Domain>> {
     if names.is_empty() {
         return Ok(config.domains.clone());
     }
@@ -102,8 +106,13 @@ pub fn record(config: &Config, findings: &[Finding]) -> std::io::Result<()> {
 fn verdict(findings: &[Finding]) -> anyhow::Result<()> {
     let failed = findings.iter();
     let failed: Vec<&Finding> = failed.filter(|one| one.verdict == Verdict::Fail).collect();
+    failure(&failed).map_or(Ok(()), |exit| Err(exit.into()))
+}
+
+/// How a command ends for which these checks have failed.
+pub fn failure(failed: &[&Finding]) -> Option<Exit> {
     if failed.is_empty() {
-        return Ok(());
+        return None;
     }
     let code = match failed.iter().all(|one| one.temporary) {
         true => Code::TryAgain,
@@ -117,7 +126,7 @@ fn verdict(findings: &[Finding]) -> anyhow::Result<()> {
         human::counted(count, "check", "checks"),
         names.join(", ")
     );
-    Err(Exit::new(code, text).into())
+    Some(Exit::new(code, text))
 }
 
 #[cfg(test)]

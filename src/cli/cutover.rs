@@ -3,6 +3,7 @@
 //! or a crash the same command goes on at its step.
 
 mod canary;
+mod checks;
 mod guide;
 mod mailboxes;
 mod mx;
@@ -14,10 +15,11 @@ mod waiting;
 
 use super::{Context, Exit, domains::Domains, exit::Code, human};
 use crate::{
+    check,
     config::units,
     cutover::{
         journal::{Journal, Start},
-        plan::{Choices, Dns, Planned, plan},
+        plan::{Choices, Copied, DESPITE_ALL, Dns, Planned, plan},
         table,
     },
     ledger::{
@@ -44,6 +46,12 @@ pub struct Arguments {
     /// Do not ask: go on where a person would say yes, stop where somebody must decide.
     #[arg(long)]
     yes: bool,
+    /// The mailboxes are copied, by other means than `relay move`: do not ask.
+    #[arg(long)]
+    copied: bool,
+    /// These checks may fail, by their names in `relay check`; all: any of them.
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = despite)]
+    despite: Vec<String>,
     /// Do not look at the DNS: ask whether the MX points here.
     #[arg(long)]
     skip_dns: bool,
@@ -72,8 +80,25 @@ impl Arguments {
             canary: self.canary,
             quiet: self.quiet,
             report: self.report.clone(),
+            copied: if self.copied {
+                Copied::Said
+            } else {
+                Copied::Asked
+            },
+            despite: self.despite.clone(),
         }
     }
+}
+
+/// `all`, or the name of a check.
+fn despite(word: &str) -> Result<String, String> {
+    if word == DESPITE_ALL || check::NAMES.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    Err(format!(
+        "the checks are {}; or {DESPITE_ALL}",
+        check::NAMES.join(", ")
+    ))
 }
 
 /// With `--json`: what becomes of a step, a line each time.
@@ -173,6 +198,7 @@ async fn step(
 
 async fn carry_out(guide: &Guide<'_>, step: Step) -> anyhow::Result<Option<String>> {
     match step {
+        Step::Check => checks::check(guide).await,
         Step::FirstPass => mailboxes::first_pass(guide).await,
         Step::Mx => mx::move_here(guide).await,
         Step::Hold => release::hold(guide).await,
@@ -183,7 +209,6 @@ async fn carry_out(guide: &Guide<'_>, step: Step) -> anyhow::Result<Option<Strin
         Step::Tail => tail::watch(guide).await,
         Step::Report => report::write(guide).await,
         Step::Canary => canary::canary(guide).await,
-        Step::Check => Ok(None),
     }
 }
 

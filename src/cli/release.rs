@@ -2,7 +2,7 @@
 //! not stop the release; `relay hold` does.
 
 mod again;
-mod canary;
+pub(super) mod canary;
 mod course;
 mod problem;
 mod progress;

@@ -95,17 +95,64 @@ impl Screen {
         std::thread::spawn(move || answer.send(ask(&question)));
         answered.await.unwrap_or(None)
     }
+
+    /// Asks which of several: `go on / look again / STOP`. The place of the word that was
+    /// answered, by its first letter or in full; any other answer is the last one. `None`
+    /// without a terminal on both sides.
+    pub async fn which(&self, question: &str, words: &'static [&'static str]) -> Option<usize> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let question = format!("{question} [{}] ", offered(words));
+        std::thread::spawn(move || answer.send(answered_with(&question)));
+        let answer = answered.await.unwrap_or(None)?;
+        Some(chosen(words, &answer))
+    }
 }
 
 fn ask(question: &str) -> Option<bool> {
+    let answer = answered_with(&format!("{question} [y/N] "))?;
+    Some(matches!(&*answer, "y" | "yes"))
+}
+
+/// What a person types, in small letters; empty at the end of input.
+fn answered_with(question: &str) -> Option<String> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return None;
     }
     let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = write!(stderr, "{question}");
     let _ = stderr.flush();
     let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    let answer = answer.trim().to_lowercase();
-    Some(read.is_ok() && matches!(&*answer, "y" | "yes"))
+    match io::stdin().read_line(&mut answer) {
+        Ok(_) => Some(answer.trim().to_lowercase()),
+        Err(_) => Some(String::new()),
+    }
+}
+
+/// `go on / look again / STOP`: the last is meant by Enter.
+fn offered(words: &[&str]) -> String {
+    let Some((last, others)) = words.split_last() else {
+        return String::new();
+    };
+    let mut all: Vec<String> = others.iter().map(|word| (*word).to_owned()).collect();
+    all.push(last.to_uppercase());
+    all.join(" / ")
+}
+
+fn chosen(words: &[&str], answer: &str) -> usize {
+    let meant = |word: &&str| !answer.is_empty() && word.starts_with(answer);
+    let place = words.iter().position(meant);
+    place.unwrap_or(words.len().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_is_what_enter_and_nonsense_mean() {
+        let words = ["go on", "look again", "stop"];
+        assert_eq!(offered(&words), "go on / look again / STOP");
+        let places = ["g", "go on", "l", "look", "s", "", "yes"].map(|said| chosen(&words, said));
+        assert_eq!(places, [0, 0, 1, 1, 2, 2, 2]);
+    }
 }

@@ -5,7 +5,10 @@ use super::{
     view::{Mark, MoverView, RailView},
 };
 use crate::{
-    ledger::cutover::{Step, StepState},
+    ledger::{
+        Finding, Verdict,
+        cutover::{Step, StepState},
+    },
     mail::REPORTS_DOMAIN,
     spool::{DomainStatus, Phase},
 };
@@ -17,7 +20,7 @@ pub fn rail(status: &DomainStatus, mover: Option<&MoverView>, known: &Known) -> 
         return Vec::new();
     }
     vec![
-        guided("checked", &status.name, Step::Check, known),
+        checked(&status.name, known),
         mx(status, known),
         holding(status),
         synced(mover),
@@ -53,6 +56,40 @@ fn guided(name: &str, domain: &str, which: Step, known: &Known) -> RailView {
                 StepState::Skipped => Mark::None,
             },
         )
+    }
+}
+
+/// The guided cutover knows; without one, whether all checks were made, by `relay check`: the
+/// daemon's own looks leave the recipients out.
+fn checked(domain: &str, known: &Known) -> RailView {
+    let guided = guided("checked", domain, Step::Check, known);
+    let Some(checked) = known.checked.as_ref() else {
+        return guided;
+    };
+    let findings = checked.findings.iter();
+    let concerns = |one: &&Finding| one.domain.as_deref().is_none_or(|own| own == domain);
+    let own: Vec<&Finding> = findings.filter(concerns).collect();
+    let asked = (own.iter()).find(|one| one.name == "recipients" && one.domain.is_some());
+    let (Mark::Ahead | Mark::None, Some(asked)) = (guided.mark, asked) else {
+        return guided;
+    };
+    let count = |verdict| own.iter().filter(|one| one.verdict == verdict).count();
+    let mark = match count(Verdict::Fail) {
+        0 => Mark::Done,
+        _ => Mark::Wrong,
+    };
+    let counted = |count, one: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    };
+    RailView {
+        since_ms: Some(asked.at_ms),
+        detail: Some(format!(
+            "{}, {}",
+            counted(count(Verdict::Fail), "failure"),
+            counted(count(Verdict::Warn), "warning")
+        )),
+        ..step("checked", mark)
     }
 }
 
@@ -157,7 +194,7 @@ mod tests {
     use super::*;
     use crate::{
         control::{fixture, view::AccountsView},
-        ledger::{Cutover, Verified, verified::Counts},
+        ledger::{Checked, Cutover, Verified, verified::Counts},
     };
     use std::sync::Arc;
 
@@ -180,6 +217,40 @@ mod tests {
         status.paused = None;
         status.phase = Phase::Forward;
         assert_eq!(marks(&status, None, &known), " xx-x ");
+    }
+
+    #[test]
+    fn checked_is_what_a_person_had_looked_at_and_what_the_last_looks_found() {
+        let mark = |findings: &[(&str, Option<&str>, Verdict)]| {
+            let findings = findings.iter().map(|(name, domain, verdict)| Finding {
+                name: (*name).into(),
+                domain: domain.map(str::to_owned),
+                verdict: *verdict,
+                found: String::new(),
+                fix: None,
+                temporary: false,
+                at_ms: 7,
+            });
+            let mut checked = Checked::default();
+            checked.record(&findings.collect::<Vec<_>>());
+            let known = Known {
+                checked: Some(Arc::new(checked)),
+                ..Known::default()
+            };
+            let rail = rail(&fixture::domain("a.example", Phase::Hold), None, &known);
+            rail.first().unwrap().mark
+        };
+        let (here, other) = (Some("a.example"), Some("b.example"));
+        // The daemon's own looks are not all.
+        assert_eq!(mark(&[("mx", here, Verdict::Ok)]), Mark::Ahead);
+        assert_eq!(mark(&[("recipients", other, Verdict::Ok)]), Mark::Ahead);
+        let asked = ("recipients", here, Verdict::Warn);
+        assert_eq!(mark(&[asked]), Mark::Done);
+        assert_eq!(mark(&[asked, ("mx", other, Verdict::Fail)]), Mark::Done);
+        assert_eq!(
+            mark(&[asked, ("address", None, Verdict::Fail)]),
+            Mark::Wrong
+        );
     }
 
     #[test]

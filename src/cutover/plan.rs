@@ -17,6 +17,23 @@ pub struct Choices {
     pub quiet: Duration,
     /// Where the report is written.
     pub report: PathBuf,
+    /// Whether somebody has said already that the mailboxes are copied; asked for where there
+    /// is no mover to know.
+    pub copied: Copied,
+    /// Checks that may fail, by name; [`DESPITE_ALL`] stands for any.
+    pub despite: Vec<String>,
+}
+
+/// In the place of a check's name: every check.
+pub const DESPITE_ALL: &str = "all";
+
+/// Whether mailboxes that relay does not copy are copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Copied {
+    /// Somebody has said so.
+    Said,
+    /// Nobody has: it is asked.
+    Asked,
 }
 
 /// Who says that the MX points here.
@@ -57,9 +74,14 @@ fn does(step: Step, config: &Config, domains: &[String], choices: &Choices) -> S
     let here = &config.hostname;
     match step {
         Step::Check => {
-            "look at DNS, certificates, both servers, accounts and the disk, before anything is \
-             changed"
-                .into()
+            let mut does =
+                "look at DNS, certificates, both servers, accounts and the disk, before \
+                            anything is changed"
+                    .to_owned();
+            if !choices.despite.is_empty() {
+                does += &format!("; go on despite {}", choices.despite.join(", "));
+            }
+            does
         }
         Step::FirstPass => {
             "copy the mailboxes a first time; mail still goes to the old server".into()
@@ -105,7 +127,6 @@ fn skipped(step: Step, config: &Config, choices: &Choices) -> Option<String> {
             Some("the configuration has no [mover]: mailboxes are copied by other means".into())
         }
         Step::Canary if choices.canary == 0 => Some("--canary 0".into()),
-        Step::Check => Some("not led through here yet: run `relay check` before".into()),
         _ => None,
     }
 }
@@ -130,6 +151,8 @@ mod tests {
             canary: 5,
             quiet: Duration::from_secs(7 * 86_400),
             report: "cutover.html".into(),
+            copied: Copied::Asked,
+            despite: Vec::new(),
         }
     }
 
@@ -142,15 +165,15 @@ mod tests {
         };
         assert_eq!(
             left_out("", &choices()),
-            [Step::Check, Step::FirstPass, Step::Converge, Step::Verify]
+            [Step::FirstPass, Step::Converge, Step::Verify]
         );
         let mover = "[mover]\nsource = { host = \"o.example\" }\ntarget = { host = \"n.example\" }";
-        assert_eq!(left_out(mover, &choices()), [Step::Check]);
+        assert_eq!(left_out(mover, &choices()), []);
         let none = Choices {
             canary: 0,
             ..choices()
         };
-        assert_eq!(left_out(mover, &none), [Step::Check, Step::Canary]);
+        assert_eq!(left_out(mover, &none), [Step::Canary]);
     }
 
     #[test]

@@ -200,8 +200,9 @@ impl Work<'_> {
                 }
                 Verdict::Missing => {
                     report.mailbox.counts.released += 1;
-                    let why = "the new server took it and has it not: see `relay show ID --events` \
-                               for its reply, `relay release --again` to send it again";
+                    let why = "the new server took it and has it not: where it queues what it takes, \
+                               verify again in a minute; else see `relay show ID --events` for its \
+                               reply, `relay release --again` to send it again";
                     (Kind::MissingDelivery, why.to_owned())
                 }
             };

@@ -45,6 +45,13 @@ min_free = "64 MiB"
 [dns]
 servers = ["127.0.0.1:{dns}"]
 
+[[dns.zone]]
+name = "{domain}"
+servers = ["127.0.0.1:{dns}"]
+
+[check]
+port = {smtp}
+
 [release]
 retry_min = "500ms"
 retry_max = "5s"
@@ -272,7 +279,9 @@ class Stage:
         self.new = Server(directory / "new")
         self.postfix = None
         if postfix:
-            words = [word for user in self.users for word in ("--mailbox", user)]
+            # A postmaster, as every domain has to have one (RFC 5321 §4.5.1).
+            mailboxes_there = [*self.users, f"postmaster@{DOMAIN}"]
+            words = [word for user in mailboxes_there for word in ("--mailbox", user)]
             lmtp = f"[127.0.0.1]:{self.new.ports['lmtp']}"
             self.postfix = peers.start("postfix", directory / "postfix", "--xclient", "--lmtp-to", lmtp, *words)
         for user in self.users:

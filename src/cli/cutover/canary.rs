@@ -1,17 +1,19 @@
 //! A few messages go first; then the release stands until somebody has looked at the replies.
 
 use super::{
-    super::{Exit, client::escape, domains::order, exit::Code, human},
+    super::{
+        Exit,
+        domains::order,
+        exit::Code,
+        human,
+        release::canary::{self, Taken},
+    },
     guide::{Guide, Weight},
     waiting::Waiting,
 };
 use crate::{
-    control::{
-        ReleaseOrder,
-        view::{CanaryView, DomainView, MessageView, RecipientView},
-    },
-    mail::QueueId,
-    spool::{Phase, State},
+    control::{ReleaseOrder, view::DomainView},
+    spool::Phase,
 };
 use std::time::Duration;
 
@@ -33,22 +35,18 @@ pub async fn canary(guide: &Guide<'_>) -> anyhow::Result<Option<String>> {
         };
         order(&guide.client, &domain.name, "release", &body).await?;
     }
-    let (mut taken, mut all) = (0, 0);
+    let mut all = Taken::default();
     for domain in sent(guide).await? {
-        let Some(canary) = &domain.canary else {
-            continue;
-        };
-        for (message, delivery) in deliveries(guide, &domain, canary).await? {
-            all += 1;
-            taken += u64::from(delivery.state == State::Delivered);
-            guide.screen().remark(&line(&message, &delivery));
+        if domain.canary.is_some() {
+            all += canary::show(guide.screen(), &guide.client, &domain).await?;
         }
     }
-    if all == 0 {
+    let Taken { taken, of } = all;
+    if of == 0 {
         return Ok(Some("nothing was held".into()));
     }
-    let note = format!("{taken} of {all} taken");
-    let weight = match taken == all {
+    let note = format!("{taken} of {of} taken");
+    let weight = match taken == of {
         true => Weight::Expected,
         false => Weight::Serious,
     };
@@ -78,41 +76,4 @@ async fn sent(guide: &Guide<'_>) -> anyhow::Result<Vec<DomainView>> {
         waiting.show(guide.screen(), &text)?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-/// What became of each of them.
-async fn deliveries(
-    guide: &Guide<'_>,
-    domain: &DomainView,
-    canary: &CanaryView,
-) -> anyhow::Result<Vec<(MessageView, RecipientView)>> {
-    let first: QueueId = canary.first.parse()?;
-    let before = QueueId::new(first.number().saturating_sub(1));
-    let mut path = format!(
-        "/v1/messages?domain={}&state=all&limit={}",
-        escape(&domain.name),
-        canary.messages
-    );
-    if let Some(before) = before {
-        path += &format!("&after={before}");
-    }
-    let mut found = Vec::new();
-    let mut take = |message: MessageView| {
-        let own = message.queue_id <= canary.last;
-        let recipients = message.recipients.iter().filter(|_| own);
-        found.extend(recipients.map(|to| (message.clone(), to.clone())));
-        Ok(())
-    };
-    guide.client.lines(&path, &mut take).await?;
-    Ok(found)
-}
-
-/// `01KAR6Q8ZJ5V  bob@corp.example  delivered  250 2.0.0 Ok: queued as 4F1A`
-fn line(message: &MessageView, to: &RecipientView) -> String {
-    let reply = to.reply.as_deref().unwrap_or("no reply");
-    let text = format!(
-        "{}  {}  {}  {reply}",
-        message.queue_id, to.address, to.state
-    );
-    format!("        {}", human::printable(&text))
 }

@@ -19,6 +19,53 @@ pub enum Answer {
     No,
 }
 
+/// How many deliveries of a canary the destination took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Taken {
+    /// Delivered.
+    pub taken: usize,
+    /// All of them.
+    pub of: usize,
+}
+
+impl std::ops::AddAssign for Taken {
+    fn add_assign(&mut self, other: Self) {
+        self.taken += other.taken;
+        self.of += other.of;
+    }
+}
+
+/// Shows what became of each message.
+///
+/// # Errors
+/// Those of the daemon and of standard output.
+pub async fn show(screen: &Screen, client: &Client, domain: &DomainView) -> anyhow::Result<Taken> {
+    let path = format!("/v1/domains/{}/canary", escape(&domain.name));
+    let mut messages: Vec<MessageView> = Vec::new();
+    let mut take = |message: MessageView| {
+        messages.push(message);
+        Ok(())
+    };
+    client.lines(&path, &mut take).await?;
+    let mut counts = Taken::default();
+    for message in &messages {
+        for to in &message.recipients {
+            counts.of += 1;
+            counts.taken += usize::from(to.state == State::Delivered);
+            if screen.json {
+                let line = serde_json::json!({
+                    "event": "canary", "domain": domain.name, "queue_id": message.queue_id,
+                    "address": to.address, "state": to.state, "relay": to.relay, "reply": to.reply,
+                });
+                screen.json(&line)?;
+            } else {
+                screen.line(&line(message, to))?;
+            }
+        }
+    }
+    Ok(counts)
+}
+
 /// Shows what became of each message, and asks. Without a terminal `yes` answers, if the
 /// destination took every one of them.
 ///
@@ -30,38 +77,13 @@ pub async fn ask(
     domain: &DomainView,
     yes: bool,
 ) -> anyhow::Result<Answer> {
-    let path = format!("/v1/domains/{}/canary", escape(&domain.name));
-    let mut messages: Vec<MessageView> = Vec::new();
-    let mut take = |message: MessageView| {
-        messages.push(message);
-        Ok(())
-    };
-    client.lines(&path, &mut take).await?;
-    let deliveries: Vec<(&MessageView, &RecipientView)> = (messages.iter())
-        .flat_map(|message| message.recipients.iter().map(move |to| (message, to)))
-        .collect();
-    for (message, to) in &deliveries {
-        if screen.json {
-            let line = serde_json::json!({
-                "event": "canary", "domain": domain.name, "queue_id": message.queue_id,
-                "address": to.address, "state": to.state, "relay": to.relay, "reply": to.reply,
-            });
-            screen.json(&line)?;
-        } else {
-            screen.line(&line(message, to))?;
-        }
-    }
-    let taken = (deliveries.iter())
-        .filter(|(_, to)| to.state == State::Delivered)
-        .count();
+    let Taken { taken, of } = show(screen, client, domain).await?;
     let name = &domain.name;
     let question = format!(
-        "canary: {taken} of {} taken; continue with {}?",
-        deliveries.len(),
+        "canary: {taken} of {of} taken; continue with {}?",
         human::counted(domain.backlog, "delivery", "deliveries")
     );
-    let all = taken == deliveries.len();
-    if yes && all {
+    if yes && taken == of {
         screen.remark(&format!("{question} --yes"));
         return Ok(Answer::Yes);
     }
