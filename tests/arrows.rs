@@ -152,7 +152,7 @@ const TABLE: &[Row] = &[
     // Tells other programs what happens, and asks one before a release.
     Row {
         module: "hooks",
-        may_use: &["ledger", "config", "spool", "control"],
+        may_use: &["ledger", "config", "trust", "spool", "control"],
         never: &[ROCKSDB],
     },
     // Opens the gates of releases by what the mover says.

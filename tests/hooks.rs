@@ -1,12 +1,16 @@
 //! `[hooks]` from outside: what is told, in its order; a veto; a hook that hangs keeps no mail
 //! waiting.
 
+#[path = "support/pki.rs"]
+mod pki;
 mod support;
 
+use pki::Authority;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -43,38 +47,79 @@ fn send(relay: &Relay, to: &str, count: usize) {
     }
 }
 
-/// A server on the web that says yes to everything and keeps it.
-fn listener() -> (u16, Arc<Mutex<Vec<Value>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&told);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut bytes = Vec::new();
-            let body = loop {
-                let mut part = [0; 4096];
-                let count = stream.read(&mut part).unwrap();
-                bytes.extend_from_slice(&part[..count]);
-                let all = text(&bytes);
-                let Some((head, body)) = all.split_once("\r\n\r\n") else {
-                    continue;
+/// A server on the web that keeps what it is told.
+struct Web {
+    port: u16,
+    told: Arc<Mutex<Vec<Value>>>,
+    /// Its status line.
+    answer: Arc<Mutex<&'static str>>,
+}
+
+const YES: &str = "204 No Content";
+
+impl Web {
+    /// Says yes to everything, over TLS where it has a certificate.
+    fn start(tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let web = Self {
+            port: listener.local_addr().unwrap().port(),
+            told: Arc::default(),
+            answer: Arc::new(Mutex::new(YES)),
+        };
+        let (told, answer) = (web.told.clone(), web.answer.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let answer = *answer.lock().unwrap();
+                let event = match &tls {
+                    None => exchange(stream, answer),
+                    Some(tls) => {
+                        let server = ServerConnection::new(tls.clone()).unwrap();
+                        exchange(StreamOwned::new(server, stream), answer)
+                    }
                 };
-                let head = head.to_lowercase();
-                let length = head.split("content-length: ").nth(1).unwrap();
-                let length: usize = length.lines().next().unwrap().parse().unwrap();
-                if body.len() >= length {
-                    break body.to_owned();
-                }
-            };
-            kept.lock()
-                .unwrap()
-                .push(serde_json::from_str(&body).unwrap());
-            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+                // One that does not believe the certificate tells nothing.
+                told.lock().unwrap().extend(event);
+            }
+        });
+        web
+    }
+
+    fn say(&self, answer: &'static str) {
+        *self.answer.lock().unwrap() = answer;
+    }
+}
+
+/// Reads a request, and answers it. Its body.
+fn exchange(mut stream: impl Read + Write, answer: &str) -> Option<Value> {
+    let mut bytes = Vec::new();
+    let body = loop {
+        let mut part = [0; 4096];
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => bytes.extend_from_slice(&part[..count]),
         }
-    });
-    (port, told)
+        let all = text(&bytes);
+        let Some((head, body)) = all.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let head = head.to_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let length: usize = length.lines().next().unwrap().parse().unwrap();
+        if body.len() >= length {
+            break body.to_owned();
+        }
+    };
+    let reason = "the window is closed";
+    let body_of = |answer: &str| if answer == YES { "" } else { reason };
+    let (said, length) = (body_of(answer), body_of(answer).len());
+    let length = match answer {
+        YES => String::new(),
+        _ => format!("Content-Length: {length}\r\n"),
+    };
+    let _ = write!(stream, "HTTP/1.1 {answer}\r\n{length}\r\n{said}");
+    let _ = stream.flush();
+    Some(serde_json::from_str(&body).unwrap())
 }
 
 fn whats(told: &[Value]) -> Vec<String> {
@@ -89,7 +134,8 @@ fn each_step_is_told_in_its_order_by_command_and_web() {
     let peer = Scripted::healthy();
     let log = path.join("told");
     let command = script(path, "hook", &format!("cat >> {0:?}; echo >> {0:?}", log));
-    let (port, told) = listener();
+    let web = Web::start(None);
+    let (port, told) = (web.port, &web.told);
     let hooks = format!("command = {command:?}\nwebhook = \"http://127.0.0.1:{port}/hook\"");
     let relay = start(path, peer.port, &hooks);
     send(&relay, "bob", 3);
@@ -132,7 +178,8 @@ fn the_breaker_is_told_and_a_hook_that_hangs_keeps_nothing_waiting() {
         Ask::Rcpt(to) if to.starts_with("no") => Act::Say("550 5.7.1 no"),
         _ => Act::Go,
     });
-    let (port, told) = listener();
+    let web = Web::start(None);
+    let (port, told) = (web.port, &web.told);
     let command = script(path, "hook", "exec sleep 600");
     let hooks = format!(
         "command = {command:?}\nwebhook = \"http://127.0.0.1:{port}/\"\ntimeout = \"200ms\""
@@ -190,4 +237,59 @@ fn a_veto_refuses_with_its_words_and_a_silent_one_too() {
     assert_eq!(refused.status.code(), Some(75));
     let why = text(&refused.stderr);
     assert!(why.contains("cannot be asked"), "{why}");
+}
+
+#[test]
+fn a_veto_by_https_is_believed_by_its_authority_alone() {
+    let directory = temp();
+    let path = directory.path();
+    let peer = Scripted::healthy();
+    let authority = Authority::new();
+    fs::write(path.join("ca.pem"), authority.pem()).unwrap();
+    let web = Web::start(Some(authority.sign("127.0.0.1", 2100).server()));
+    let url = format!("https://127.0.0.1:{}/T0/s3cret", web.port);
+    let hooks = format!("veto_webhook = {url:?}\nwebhook = {url:?}\nca = \"ca.pem\"");
+    let mut relay = start(path, peer.port, &hooks);
+    send(&relay, "bob", 1);
+    web.say("403 Forbidden");
+    let refused = relay.cli(&["release", DOMAIN, "--yes"]);
+    assert_eq!(refused.status.code(), Some(75));
+    let why = text(&refused.stderr);
+    assert!(why.contains("the window is closed"), "{why}");
+    assert_eq!(relay.domain(DOMAIN)["phase"], "hold");
+    web.say(YES);
+    relay.ok(&["release", DOMAIN, "--yes"]);
+    relay.await_forward();
+    let expected = [
+        "release release of corp.example",
+        "release release of corp.example",
+        "phase phase hold -> release",
+        "phase phase release -> forward",
+    ];
+    poll("the web to be told", || {
+        (web.told.lock().unwrap().len() >= expected.len()).then_some(())
+    });
+    assert_eq!(whats(&web.told.lock().unwrap()), expected);
+
+    // The public authorities have not signed it: nobody is told, and silence is no.
+    relay.ok(&["hold", DOMAIN]);
+    relay.stop();
+    let config = fs::read_to_string(relay.config()).unwrap();
+    fs::write(relay.config(), config.replace("ca = \"ca.pem\"", "")).unwrap();
+    relay.run();
+    let before = web.told.lock().unwrap().len();
+    let refused = relay.cli(&["release", DOMAIN, "--yes"]);
+    assert_eq!(refused.status.code(), Some(75));
+    let why = text(&refused.stderr);
+    assert!(
+        why.contains("cannot be asked") && why.contains("certificate"),
+        "{why}"
+    );
+    assert_eq!(web.told.lock().unwrap().len(), before);
+    // What is behind the host may be a secret.
+    let shown = text(&relay.ok(&["config", "show"]));
+    assert!(shown.contains("/(masked)"), "{shown}");
+    for said in [shown, why, relay.log()] {
+        assert!(!said.contains("s3cret"), "{said}");
+    }
 }

@@ -23,6 +23,7 @@ pub(super) fn hooks(root: &Section<'_>, base: &Path) -> Option<Hooks> {
         webhook: address("webhook"),
         veto: program("veto"),
         veto_webhook: address("veto_webhook"),
+        ca: section.filled("ca").and_then(|entry| entry.path(base)),
         timeout: section.measure("timeout", default::HOOK, &default::HOOK_TIMEOUT),
     })
 }
@@ -40,9 +41,40 @@ fn is_address(text: &str) -> bool {
     graphic && !host.is_empty() && !host.starts_with(':') && !text.contains(['@', '#', '"', '\\'])
 }
 
+/// An address as others may see it: services put their secret into the path or the query,
+/// so that only scheme, host and port are shown.
+#[must_use]
+pub fn without_secret(address: &str) -> String {
+    let host_at = address.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = address.split_at(host_at);
+    match rest.split_once(['/', '?']) {
+        None | Some((_, "")) => address.to_owned(),
+        Some((host, _)) => format!("{scheme}{host}/(masked)"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_address;
+    use super::{is_address, without_secret};
+
+    #[test]
+    fn a_secret_in_an_address_is_not_shown_and_what_is_shown_is_an_address() {
+        for (address, shown) in [
+            ("https://hooks.example", "https://hooks.example"),
+            ("http://[::1]:80/", "http://[::1]:80/"),
+            (
+                "https://h.example/T0/B1/s3cret",
+                "https://h.example/(masked)",
+            ),
+            (
+                "http://h.example:80?key=s3cret",
+                "http://h.example:80/(masked)",
+            ),
+        ] {
+            assert_eq!(without_secret(address), shown);
+            assert!(is_address(shown));
+        }
+    }
 
     #[test]
     fn an_address_has_a_scheme_and_a_host_and_no_user() {

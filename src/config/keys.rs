@@ -49,7 +49,14 @@ pub(super) const DESTINATION: &[&str] = &[
     "token_file",
     "token_command",
 ];
-pub(super) const HOOKS: &[&str] = &["command", "webhook", "veto", "veto_webhook", "timeout"];
+pub(super) const HOOKS: &[&str] = &[
+    "command",
+    "webhook",
+    "veto",
+    "veto_webhook",
+    "ca",
+    "timeout",
+];
 pub(super) const RELEASE: &[&str] = &[
     "order",
     "gate",

@@ -33,6 +33,7 @@ mod words;
 mod tests;
 
 pub use error::{ConfigError, Problem, ProblemKind, Side};
+pub use hooks::without_secret;
 pub use load::{Load, LoadChange, LoadSet};
 pub use mover::{Admin, Expunged, ImapServer, ImapTls, Mover, Rename};
 pub use network::Network;
@@ -447,6 +448,8 @@ pub struct Hooks {
     pub veto: Option<PathBuf>,
     /// An address that is asked before a release.
     pub veto_webhook: Option<String>,
+    /// PEM with the authorities of https addresses; none: the public ones.
+    pub ca: Option<PathBuf>,
     /// How long each may take. Default 10 s.
     pub timeout: Duration,
 }

@@ -4,6 +4,7 @@ use super::{
     Check, Config, Destination, DestinationSecret, DnsConfig, Domain, Hooks, ImapServer, Listen,
     Mover, Recipients, Tls, TlsFiles, Verify,
     units::{format_duration, format_size},
+    without_secret,
     words::Word,
 };
 use std::{
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes all of `config`. No value is a secret so far; one that is would be masked here.
+/// Writes all of `config`. What may be a secret is masked: the paths of webhooks.
 pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
     writeln!(out, "hostname = {}", quoted(&config.hostname))?;
     for listen in &config.listen {
@@ -65,12 +66,13 @@ pub(super) fn write(config: &Config, out: &mut String) -> fmt::Result {
 fn write_hooks(hooks: &Hooks, out: &mut String) -> fmt::Result {
     writeln!(out, "\n[hooks]")?;
     let program = |program: &Option<PathBuf>| program.as_deref().map(path);
-    let address = |url: &Option<String>| url.as_deref().map(quoted);
+    let address = |url: &Option<String>| url.as_deref().map(|url| quoted(&without_secret(url)));
     let values = [
         ("command", program(&hooks.command)),
         ("webhook", address(&hooks.webhook)),
         ("veto", program(&hooks.veto)),
         ("veto_webhook", address(&hooks.veto_webhook)),
+        ("ca", program(&hooks.ca)),
     ];
     for (key, value) in values {
         if let Some(value) = value {

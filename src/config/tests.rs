@@ -152,7 +152,7 @@ fn the_sample_file_has_every_key_in_order_and_names_the_other_defaults() {
     let mut full = with(
         "[[listen]]\naddress = \"[::]:25\"\nproxy_protocol = true\nbalancers = [\"::1\"]\n\
          [tls]\ncertificate = \"/c\"\nprivate_key = \"/k\"\n\
-         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[hooks]\ncommand = \"/h\"\nwebhook = \"http://h\"\nveto = \"/v\"\nveto_webhook = \"http://v\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
+         [[tls.name]]\ncertificate = \"/d\"\nprivate_key = \"/l\"\n[hooks]\ncommand = \"/h\"\nwebhook = \"http://h\"\nveto = \"/v\"\nveto_webhook = \"http://v\"\nca = \"/c\"\n[web]\naddress = \"127.0.0.1:80\"\ntoken_file = \"/t\"\n[mover]\n\
          source = { host = \"old.example\" }\ntarget = { host = \"new.example\" }\n\
          [[mover.rename]]\nfrom = \"a\"\nto = \"b\"\n",
     )
@@ -236,7 +236,8 @@ stop_after_doubts = 2
 stop_after_wrong = 4
 [hooks]
 command = "hook"
-veto_webhook = "http://[::1]:80/x?y"
+veto_webhook = "http://[::1]:80/"
+ca = "hooks.pem"
 timeout = "1500ms"
 [control]
 socket = "../c.sock"
@@ -284,7 +285,7 @@ fn every_value_is_read() {
     assert_eq!(config.release.in_doubt, InDoubtPolicy::Park);
     assert_eq!(config.release.gate, ReleaseGate::Mailbox);
     let hooks = config.hooks.unwrap();
-    assert_eq!(hooks.veto_webhook.as_deref(), Some("http://[::1]:80/x?y"));
+    assert_eq!(hooks.veto_webhook.as_deref(), Some("http://[::1]:80/"));
     assert_eq!((hooks.veto, hooks.webhook), (None, None));
     assert_eq!(hooks.timeout, Duration::from_millis(1500));
     assert_eq!(config.log.syslog_name, "postfix/hold");

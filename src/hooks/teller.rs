@@ -43,7 +43,7 @@ async fn tell(hooks: &Hooks, event: &Event) {
     };
     let by_web = async {
         match &hooks.webhook {
-            Some(url) => Some(webhook::call(url, json.clone(), hooks.timeout).await),
+            Some(url) => Some(webhook::call(hooks, url, json.clone()).await),
             None => None,
         }
     };

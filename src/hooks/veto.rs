@@ -42,7 +42,7 @@ impl Question {
             agreed(command::call(program, &json, self.hooks.timeout).await)?;
         }
         if let Some(url) = &self.hooks.veto_webhook {
-            agreed(webhook::call(url, json, self.hooks.timeout).await)?;
+            agreed(webhook::call(&self.hooks, url, json).await)?;
         }
         Ok(())
     }

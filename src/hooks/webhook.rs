@@ -1,6 +1,10 @@
 //! A hook that is an address on the web: the event is posted to it.
 
 use super::{ANSWER_BYTES_MAX, Said};
+use crate::{
+    config::{Hooks, without_secret},
+    trust::Trust,
+};
 use axum::{
     body::Bytes,
     http::{Request, Uri, header},
@@ -8,23 +12,23 @@ use axum::{
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use mail_send::smtp::tls::build_tls_connector;
-use std::time::Duration;
+use std::path::Path;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Posts the event, and waits for the answer for so long.
-pub async fn call(url: &str, event: Vec<u8>, timeout: Duration) -> Result<Said, String> {
-    let called = tokio::time::timeout(timeout, post(url, event)).await;
+/// Posts the event to `url`, and waits for the answer as long as the hooks may take.
+pub async fn call(hooks: &Hooks, url: &str, event: Vec<u8>) -> Result<Said, String> {
+    let timeout = hooks.timeout;
+    let called = tokio::time::timeout(timeout, post(url, hooks.ca.as_deref(), event)).await;
     let said = called.map_err(|_| format!("no answer within {} s", timeout.as_secs_f64()));
     said.and_then(|said| said)
-        .map_err(|why| format!("{url}: {why}"))
+        .map_err(|why| format!("{}: {why}", without_secret(url)))
 }
 
-async fn post(url: &str, event: Vec<u8>) -> Result<Said, String> {
+async fn post(url: &str, ca: Option<&Path>, event: Vec<u8>) -> Result<Said, String> {
     // The configuration has checked all of it.
     let uri: Uri = url.parse().map_err(|_| "is no address".to_owned())?;
     let host = uri.host().ok_or("has no host")?;
@@ -39,8 +43,7 @@ async fn post(url: &str, event: Vec<u8>) -> Result<Said, String> {
     if !secure {
         return exchange(stream, &uri, event).await;
     }
-    let certificates_unchecked = false;
-    let connector = build_tls_connector(certificates_unchecked).map_err(words)?;
+    let connector = (Trust::load(None, ca).and_then(|trust| trust.connector())).map_err(words)?;
     let server = ServerName::try_from(name).map_err(words)?;
     let stream = connector.connect(server, stream).await.map_err(words)?;
     exchange(stream, &uri, event).await

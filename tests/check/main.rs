@@ -3,6 +3,7 @@
 //! that does what it is told, real Dovecots.
 
 mod faults;
+#[path = "../support/pki.rs"]
 mod pki;
 mod policy;
 mod smtp;

@@ -1,5 +1,8 @@
 //! An authority of the test's own, and what it signs.
 
+// Each test binary that compiles this module uses its own part of it.
+#![allow(dead_code)]
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use ring::digest::{SHA256, digest};
 use rustls::{
