@@ -83,6 +83,11 @@ fn may(caller: &Caller, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether somebody with a token asks, for what strangers get less of.
+pub fn is_known(shared: &Shared, headers: &HeaderMap) -> bool {
+    caller(shared, headers).is_some()
+}
+
 fn caller(shared: &Shared, headers: &HeaderMap) -> Option<Caller> {
     let bearer = headers
         .get(header::AUTHORIZATION)

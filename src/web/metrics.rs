@@ -22,7 +22,7 @@
 //! | `relay_spool_free_bytes` | | free space of the spool's file system |
 //! | `relay_given_up_total` | | delivered messages whose bytes were given up early, for want of space |
 //! | `relay_spool_refusing` | | 1 while no mail is taken |
-//! | `relay_move_messages_total` | account, state | the source's messages: copied, pending; refused and altered by the target |
+//! | `relay_move_messages_total` | account, state | the source's messages: copied, pending; refused and altered by the target. `account` only with a token |
 //! | `relay_move_bytes_total` | | bytes of the copied ones |
 //! | `relay_move_accounts` | state | accounts: converged, copied, copying, waiting, paused, failed |
 //! | `relay_move_rate` | | messages copied a second, over the last seconds |
@@ -33,8 +33,9 @@
 //!
 //! All but `relay_queue_*`, `relay_phase`, `relay_paused`, `relay_resent_total` and
 //! `relay_move_*` begin anew with the daemon. `relay_move_*` is absent where no mover has run,
-//! names the first 1,000 accounts, and may go back: what a pass finds at the source can be less
-//! than before. `conf/grafana.json` is a dashboard of these figures.
+//! and may go back: what a pass finds at the source can be less than before. Whoever sends a token
+//! of `[web]` (`Authorization: Bearer TOKEN`, Prometheus' `authorization`) gets the first 1,000
+//! accounts by name; without one, there are only their sums, and no address of anybody. `conf/grafana.json` is a dashboard of these figures.
 
 mod mover;
 
@@ -89,9 +90,23 @@ struct OfReason {
     reason: &'static str,
 }
 
+/// Whether accounts are named: their names are addresses of people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accounts {
+    /// To whoever shows a token.
+    Named,
+    /// To everybody else: all of them together.
+    Summed,
+}
+
 /// All figures of this moment.
 #[must_use]
-pub fn render(sources: &Sources, status: &StatusView, moved: Option<&MovedView>) -> String {
+pub fn render(
+    sources: &Sources,
+    status: &StatusView,
+    moved: Option<&MovedView>,
+    accounts: Accounts,
+) -> String {
     let mut registry = Registry::with_prefix("relay");
     let domains = Domains::register(&mut registry);
     for domain in &status.domains {
@@ -100,7 +115,7 @@ pub fn render(sources: &Sources, status: &StatusView, moved: Option<&MovedView>)
     receiver(&mut registry, &sources.receiver);
     spool(&mut registry, sources, status);
     sources.release.register(&mut registry);
-    mover::register(&mut registry, moved, status.now_ms);
+    mover::register(&mut registry, moved, accounts, status.now_ms);
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = text::encode(&mut out, &registry);

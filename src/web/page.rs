@@ -21,6 +21,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
         include_str!("assets/style.css"),
     ),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("checks.js", SCRIPT, include_str!("assets/checks.js")),
     ("common.js", SCRIPT, include_str!("assets/common.js")),
     ("cutover.js", SCRIPT, include_str!("assets/cutover.js")),
     ("domains.js", SCRIPT, include_str!("assets/domains.js")),

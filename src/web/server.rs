@@ -5,7 +5,7 @@ use super::{
     guard,
     history::{History, SAMPLE_EVERY_S, Samples},
     live, login,
-    metrics::{self, Sources},
+    metrics::{self, Accounts, Sources},
     page,
 };
 use crate::{config::Web, control::Api, spool::SpoolError};
@@ -13,7 +13,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -178,12 +178,16 @@ async fn history(State(shared): State<Shared>) -> Json<Samples> {
     Json(shared.history.all())
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
+async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     match shared.api.status().await {
         Ok(status) => {
             let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
             let moved = shared.api.moved();
-            let text = metrics::render(&shared.sources, &status, moved.as_ref());
+            let accounts = match guard::is_known(&shared, &headers) {
+                true => Accounts::Named,
+                false => Accounts::Summed,
+            };
+            let text = metrics::render(&shared.sources, &status, moved.as_ref(), accounts);
             (kind, text).into_response()
         }
         Err(error) => unready(&error),

@@ -80,6 +80,12 @@ impl Browser {
         self.command(&format!("/element/{element}/click"), &json!({}));
     }
 
+    /// Answers the question that is open, by the word on the button.
+    pub fn answer(&self, word: &str) {
+        self.await_true("document.querySelector('#ask').open");
+        self.click(&format!("#ask button[value={word}]"));
+    }
+
     /// Types into a field.
     pub fn type_into(&self, selector: &str, text: &str) {
         let element = self.find(selector);

@@ -1,7 +1,7 @@
 //! The figures for monitoring, and the dashboard that shows them.
 
 use super::{
-    get, send, start,
+    READ_TOKEN, get, send, start,
     support::{
         relay::{DOMAIN, Settings},
         scripted::{Act, Ask, Scripted},
@@ -66,6 +66,19 @@ fn figures_have_their_documented_names_and_balance() {
     assert!(!metrics.body.contains("relay_move_"));
     write_moved(directory.path());
     let metrics = get(&relay, "/metrics", &[]);
+    let summed = |state: &str| {
+        let name = format!("relay_move_messages_total{{state=\"{state}\"}}");
+        value_of(&metrics.body, &name)
+    };
+    assert_eq!((summed("copied"), summed("pending")), (18.0, 12.0));
+    // Nobody's address without a token; not with a wrong one either.
+    assert!(!metrics.body.contains('@'), "{}", metrics.body);
+    let bearer = |token: &str| format!("Bearer {token}");
+    let wrong = bearer("wrong-token-of-somebody");
+    let wrong = get(&relay, "/metrics", &[("Authorization", &wrong)]);
+    assert!(!wrong.body.contains('@'), "{}", wrong.body);
+    let token = bearer(READ_TOKEN);
+    let metrics = get(&relay, "/metrics", &[("Authorization", &token)]);
     let moved = |state: &str| {
         let labels = format!("{{account=\"bob@corp.example\",state=\"{state}\"}}");
         value_of(&metrics.body, &format!("relay_move_messages_total{labels}"))

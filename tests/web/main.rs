@@ -1,6 +1,7 @@
 //! The web page and the figures, by raw requests and by a real browser.
 
 mod access;
+mod decisions;
 mod figures;
 mod page;
 #[path = "../support/mod.rs"]
@@ -19,13 +20,18 @@ const TOKEN: &str = "operator-token-of-the-test";
 const READ_TOKEN: &str = "viewer-token-of-the-test";
 
 fn start(directory: &Path, settings: &Settings) -> Relay {
+    start_with(directory, settings, "127.0.0.1:0", "")
+}
+
+/// The same with a fixed address of the page, and more of configuration.
+fn start_with(directory: &Path, settings: &Settings, address: &str, more: &str) -> Relay {
     fs::write(directory.join("token"), format!("{TOKEN}\n")).unwrap();
     fs::write(directory.join("read-token"), format!("{READ_TOKEN}\n")).unwrap();
     let mut relay = Relay::configured(directory, settings);
-    relay.configure(
-        "\n[web]\naddress = \"127.0.0.1:0\"\ntoken_file = \"token\"\n\
-         read_token_file = \"read-token\"\n",
-    );
+    relay.configure(&format!(
+        "\n[web]\naddress = {address:?}\ntoken_file = \"token\"\n\
+         read_token_file = \"read-token\"\n{more}",
+    ));
     relay.run();
     relay
 }

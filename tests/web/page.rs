@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Saves a picture where `RELAY_SCREENSHOTS` names a directory, for a person to look at.
-fn picture(browser: &Browser, name: &str) {
+pub fn picture(browser: &Browser, name: &str) {
     let shot = browser.screenshot();
     assert!(shot.len() > 10_000, "{name} is blank");
     if let Ok(directory) = std::env::var("RELAY_SCREENSHOTS") {
@@ -29,7 +29,7 @@ fn picture(browser: &Browser, name: &str) {
     }
 }
 
-fn log_in_by_browser(browser: &Browser, relay: &Relay, token: &str) {
+pub fn log_in_by_browser(browser: &Browser, relay: &Relay, token: &str) {
     browser.open(&format!("http://127.0.0.1:{}/", relay.web()));
     browser.await_true("document.querySelector('#token')");
     browser.type_into("#token", token);
@@ -141,7 +141,7 @@ fn the_mailboxes_and_the_guided_cutover_are_seen_as_they_go() {
     ));
     // The domain's own line balances too, and a failed account stops the rail.
     browser.await_true(&format!("{}.includes('[!]synced')", text(".rail")));
-    browser.click("summary");
+    browser.click("#mailboxes summary");
     browser.await_true("document.querySelectorAll('#accounts tbody tr').length === 3");
     browser.await_true(&format!(
         "{}.includes('eve@corp.example') && {0}.includes('over quota')",

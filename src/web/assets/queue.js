@@ -13,6 +13,8 @@ function recipient(message, delivery) {
   const open = ["parked", "deferred", "in_doubt"].includes(delivery.state);
   return element("li", {}, `${delivery.address}: `, element("b", { class: delivery.state }, words(delivery.state)), " ",
     mayAct && open ? action("Retry", null, decide("retry")) : null,
+    mayAct && ["queued", "deferred", "in_doubt"].includes(delivery.state) ? action("Park", null, decide("park")) : null,
+    mayAct && open ? action("Drop", `Give up ${delivery.address} for good, and tell nobody?`, decide("drop")) : null,
     mayAct && delivery.state === "parked"
       ? action("Bounce", `Give up ${delivery.address} for good and report it to the sender?`, decide("bounce")) : null,
     open && delivery.delay_reason ? element("small", {}, delivery.delay_reason) : null);

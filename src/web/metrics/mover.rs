@@ -1,6 +1,6 @@
 //! The figures of the mover.
 
-use super::Level;
+use super::{Accounts, Level};
 use crate::{
     control::view::{AccountsView, MovedView},
     ledger::{Moved, MovedAccount},
@@ -27,10 +27,17 @@ struct OfState {
 }
 
 /// Adds them; without a mover there are none.
-pub fn register(registry: &mut Registry, view: Option<&MovedView>, now_ms: u64) {
+pub fn register(registry: &mut Registry, view: Option<&MovedView>, names: Accounts, now_ms: u64) {
     let Some(view) = view else { return };
     let moved = &*view.moved;
-    messages(registry, moved);
+    match names {
+        Accounts::Named => messages(registry, moved),
+        Accounts::Summed => summed(registry, moved),
+    }
+    let bytes: Counter = Counter::default();
+    bytes.inc_by(moved.bytes.done);
+    let help = "Bytes of the messages that are copied, in all accounts";
+    registry.register("move_bytes", help, bytes);
     accounts(registry, moved);
     let level = |registry: &mut Registry, name: &str, help: &str, value: u64| {
         let level = Level::default();
@@ -70,10 +77,18 @@ fn messages(registry: &mut Registry, moved: &Moved) {
     }
     let help = "Messages of the source in each account";
     registry.register("move_messages", help, messages);
-    let bytes: Counter = Counter::default();
-    bytes.inc_by(moved.bytes.done);
-    let help = "Bytes of the messages that are copied, in all accounts";
-    registry.register("move_bytes", help, bytes);
+}
+
+/// The same of all accounts together.
+fn summed(registry: &mut Registry, moved: &Moved) {
+    let messages = Family::<OfState, Counter>::default();
+    for account in &moved.accounts {
+        for (state, count) in states(account) {
+            messages.get_or_create(&OfState { state }).inc_by(count);
+        }
+    }
+    let help = "Messages of the source in all accounts";
+    registry.register("move_messages", help, messages);
 }
 
 fn states(account: &MovedAccount) -> [(&'static str, u64); 4] {
