@@ -6,10 +6,12 @@ use relay::ledger::{AccountState, Durability, Moved, MovedAccount};
 use std::{
     fs,
     path::Path,
+    process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 use support::{
     client::Client,
+    peers::Peer,
     poll,
     relay::{DOMAIN, Relay, Settings},
     scripted::Scripted,
@@ -134,4 +136,97 @@ fn a_person_opens_it_without_the_mover() {
     relay.ok(&["release", DOMAIN, "--yes"]);
     relay.await_forward();
     assert_eq!(relay.count("delivered"), 1);
+}
+
+/// A real mover between two Dovecots; the new one takes the mail by LMTP.
+fn with_mover(directory: &Path, gate: &'static str) -> (Relay, Peer, Peer) {
+    let old = Peer::dovecot(&directory.join("old"));
+    let new = Peer::dovecot(&directory.join("new"));
+    for user in ["bob", "eve"] {
+        mailboxes(&old, "fill", user, &["/", "", "3", "12"]);
+    }
+    let settings = Settings {
+        protocol: "lmtp",
+        release: gate,
+        ..Settings::to(new.port("lmtp"))
+    };
+    let mut relay = Relay::configured(directory, &settings);
+    let server = |peer: &Peer| {
+        let port = peer.port("imap");
+        format!("{{ host = \"127.0.0.1\", port = {port}, tls = \"none\" }}")
+    };
+    relay.configure(&format!(
+        "\n[mover]\naccounts = \"accounts.csv\"\nsource = {}\ntarget = {}\nsettle = \"1s\"\n",
+        server(&old),
+        server(&new)
+    ));
+    relay.run();
+    (relay, old, new)
+}
+
+fn accounts(directory: &Path, eve: &str) {
+    let text = format!(
+        "source_user,source_password,target_user,target_password\n\
+         bob@{DOMAIN},pw,bob@{DOMAIN},pw\neve@{DOMAIN},{eve},eve@{DOMAIN},pw\n"
+    );
+    fs::write(directory.join("accounts.csv"), text).unwrap();
+}
+
+fn mailboxes(peer: &Peer, what: &str, user: &str, arguments: &[&str]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/mailboxes.py");
+    let mut command = Command::new("python3");
+    command
+        .arg(script)
+        .args([what, &peer.port("imap").to_string()])
+        .arg(format!("{user}@{DOMAIN}"))
+        .args(arguments)
+        .stdin(Stdio::null());
+    assert!(command.status().unwrap().success(), "{what} {user}");
+}
+
+#[test]
+fn a_real_mover_opens_the_gate_of_a_domain_when_all_has_converged() {
+    let directory = temp();
+    let (relay, old, _new) = with_mover(directory.path(), "gate = \"domain\"");
+    accounts(directory.path(), "pw");
+    for to in ["bob", "eve"] {
+        send(&relay, to);
+    }
+    release(&relay);
+    await_next(&relay, "`relay move` has not run");
+    // One pass copies, and does not know that nothing is left.
+    relay.ok(&["move"]);
+    await_next(&relay, "0 of 2 mailboxes are copied");
+    mailboxes(&old, "add", "bob", &["2"]);
+    assert_eq!(relay.count("delivered"), 0);
+    relay.ok(&["move", "--until-converged"]);
+    relay.await_forward();
+    assert_eq!(relay.count("delivered"), 2);
+    relay.ok(&["verify"]);
+}
+
+#[test]
+fn a_real_mover_opens_the_gate_of_each_mailbox_that_has_converged() {
+    let directory = temp();
+    let (relay, _old, _new) = with_mover(directory.path(), "gate = \"mailbox\"");
+    accounts(directory.path(), "wrong");
+    for to in ["eve", "bob"] {
+        send(&relay, to);
+    }
+    release(&relay);
+    await_next(&relay, "`relay move` has not run");
+    let bob = format!("bob@{DOMAIN}");
+    relay.ok(&["move", "--until-converged", "--only", &bob]);
+    poll("bob's mail", || {
+        (relay.count("delivered") == 1).then_some(())
+    });
+    // Nobody logs in for eve.
+    assert_ne!(relay.cli(&["move"]).status.code(), Some(0));
+    await_next(&relay, "eve@corp.example");
+    assert_eq!(relay.count("delivered"), 1);
+    accounts(directory.path(), "pw");
+    relay.ok(&["move", "--until-converged"]);
+    relay.await_forward();
+    assert_eq!(relay.count("delivered"), 2);
+    relay.ok(&["verify"]);
 }
