@@ -85,7 +85,7 @@ pub(super) async fn status_view(api: &Api) -> Result<StatusView, SpoolError> {
         refusing: api.spool.admit(0).err().map(|error| error.to_string()),
         given_up: api.spool.measures().given_up.get(),
         cutover: seen.known.cutover.as_deref().cloned(),
-        checked: seen.known.checked.as_deref().map(Checked::unwell),
+        checked: seen.known.unwell(&domains),
         domains,
     })
 }

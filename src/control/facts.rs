@@ -1,10 +1,12 @@
 //! What other processes have written down below the spool's path: the mover, the guided
 //! cutover, the verification. Read when it has changed, so that a look every second costs a `stat`.
 
-use super::view::MovedView;
+use super::view::{DomainView, MovedView};
 use crate::{
     config::Stamp,
-    ledger::{Checked, Cutover, Moved, Verified},
+    ledger::{Checked, Cutover, Finding, Moved, Verified},
+    mail::REPORTS_DOMAIN,
+    spool::Phase,
 };
 use rustix::process::{Pid, test_kill_process};
 use std::{
@@ -44,6 +46,24 @@ struct Cached<T>(Mutex<(Option<Stamp>, Option<Arc<T>>)>);
 impl<T> Default for Cached<T> {
     fn default() -> Self {
         Self(Mutex::new((None, None)))
+    }
+}
+
+impl Known {
+    /// What the checks have found wrong and still tells something. They are made again and
+    /// again while a domain is held; what was so before its release is no news behind it.
+    #[must_use]
+    pub fn unwell(&self, domains: &[DomainView]) -> Option<Checked> {
+        let holds = |finding: &Finding| {
+            let about = |one: &&DomainView| match &finding.domain {
+                Some(domain) => one.name == *domain,
+                None => one.name != REPORTS_DOMAIN,
+            };
+            (domains.iter().filter(about))
+                .any(|one| one.phase == Phase::Hold || finding.at_ms >= one.phase_since_ms)
+        };
+        let checked = self.checked.as_deref();
+        checked.map(|checked| checked.unwell(holds))
     }
 }
 
@@ -106,7 +126,42 @@ fn is_alive(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Durability;
+    use crate::{
+        control::{fixture, view::Live},
+        ledger::{Durability, Verdict},
+    };
+
+    #[test]
+    fn what_was_wrong_before_a_release_is_no_news_behind_it() {
+        let shown = |phase, of: Option<&str>, at_ms| {
+            let mut status = fixture::domain("a.example", phase);
+            status.phase_since_ms = 10;
+            let finding = Finding {
+                name: "mx".into(),
+                domain: of.map(str::to_owned),
+                verdict: Verdict::Warn,
+                found: "mail still goes to old.example".into(),
+                fix: None,
+                temporary: false,
+                at_ms,
+            };
+            let mut checked = Checked::default();
+            checked.record(&[finding]);
+            let known = Known {
+                checked: Some(Arc::new(checked)),
+                ..Known::default()
+            };
+            let domains = [DomainView::of(&status, Live::default(), 0)];
+            known.unwell(&domains).unwrap().findings.len()
+        };
+        for of in [Some("a.example"), None] {
+            assert_eq!(shown(Phase::Hold, of, 5), 1);
+            assert_eq!(shown(Phase::Forward, of, 5), 0);
+            // Somebody had a look since.
+            assert_eq!(shown(Phase::Forward, of, 15), 1);
+        }
+        assert_eq!(shown(Phase::Hold, Some("b.example"), 5), 0);
+    }
 
     #[test]
     fn a_file_is_read_again_when_it_has_changed() {

@@ -139,10 +139,10 @@ impl Checked {
         self.changes.retain(|change| known(&change.domain));
     }
 
-    /// The same without what went well.
+    /// The same without what went well, and without what `holds` no longer.
     #[must_use]
-    pub fn unwell(&self) -> Self {
-        let wrong = |one: &&Finding| one.verdict != Verdict::Ok;
+    pub fn unwell(&self, holds: impl Fn(&Finding) -> bool) -> Self {
+        let wrong = |one: &&Finding| one.verdict != Verdict::Ok && holds(one);
         Self {
             findings: self.findings.iter().filter(wrong).cloned().collect(),
             ..self.clone()

@@ -134,7 +134,8 @@ fn what_a_person_decides_is_done_and_asked_about_where_it_is_for_good() {
 
     // Exported: the bytes as they came, as a file.
     search_state(&browser, "delivered");
-    browser.await_true(&shown(4));
+    // The four, and the report of the bounced one.
+    browser.await_true(&shown(5));
     let export = format!("document.querySelector(\"tr[data-id='{deferred}'] a[download]\")");
     assert_eq!(
         browser.run(&format!("return {export}.download")),

@@ -26,7 +26,7 @@ export function drawChecks(checked, now) {
   if (checked === undefined) return;
   const wrong = checked.findings.filter((one) => one.verdict !== "ok");
   const failed = wrong.filter((one) => one.verdict === "fail");
-  const summary = `${plural(checked.findings.length, "check", "checks")}, the last ${span(now - checked.at_ms)} ago: `
+  const summary = `looked at ${span(now - checked.at_ms)} ago: `
     + `${plural(failed.length, "failure", "failures")}, ${plural(wrong.length - failed.length, "warning", "warnings")}`;
   by("checks-note").textContent = summary;
   by("checks-note").className = failed.length > 0 ? "blocked" : "note";
