@@ -376,7 +376,9 @@ pub async fn side(session: &mut Session, figures: Figures) -> Result<(Side, Name
     } else {
         Names::of(|name| session.has(name))
     };
-    Ok((Side::new(folders, &namespaces), names))
+    let mut side = Side::new(folders, &namespaces);
+    side.has_labels = session.has("X-GM-EXT-1");
+    Ok((side, names))
 }
 
 /// Makes the folders that the target does not have, and subscribes to those that the user is

@@ -26,6 +26,9 @@ pub struct Side {
     pub folders: Vec<Folder>,
     /// How it names them.
     pub style: Style,
+    /// Whether its folders are labels (Gmail's X-GM-EXT-1), so that a message that was archived
+    /// stands in the view of all alone.
+    pub has_labels: bool,
 }
 
 impl Side {
@@ -52,6 +55,7 @@ impl Side {
                 separator: separator.map(char::from),
                 below_inbox,
             },
+            has_labels: false,
         }
     }
 
@@ -124,6 +128,13 @@ pub fn shown(folder: &Folder) -> String {
     parts.join("/")
 }
 
+/// Of a folder without messages of its own.
+const VIEW: &str = "is a view of messages that stand in other folders";
+/// Of Gmail's All Mail. Copied whole it would double every message.
+const ARCHIVED: &str = "is a view of messages that stand in other folders, and of archived ones \
+    without a label, which stand in no other: give those a label first (search for \
+    has:nouserlabels -in:inbox -in:sent -in:drafts)";
+
 /// A folder that is not copied: its name, and why.
 pub type NotCopied = (String, String);
 
@@ -142,11 +153,13 @@ pub fn pairs(
         .filter(|folder| folder.is_selectable())
     {
         match folder.special_use {
+            Some(SpecialUse::All) if source.has_labels => {
+                left.push((shown(folder), ARCHIVED.to_owned()));
+            }
             // What is in it is in other folders too.
-            Some(SpecialUse::All | SpecialUse::Flagged) => left.push((
-                shown(folder),
-                "is a view of messages that stand in other folders".to_owned(),
-            )),
+            Some(SpecialUse::All | SpecialUse::Flagged) => {
+                left.push((shown(folder), VIEW.to_owned()));
+            }
             _ => folders.push(folder),
         }
     }
@@ -270,6 +283,23 @@ mod tests {
                 (pair.source_shown(), target, pair.existing.is_some())
             })
             .collect()
+    }
+
+    #[test]
+    fn archived_mail_of_gmail_is_told_of() {
+        let target = side("", b'/', &["INBOX"]);
+        let mut source = side("", b'/', &["INBOX", "[Gmail]/All Mail"]);
+        source.folders[1].special_use = Some(SpecialUse::All);
+        let rules = Rules {
+            exclude: Vec::new(),
+            rename: Vec::new(),
+        };
+        for (has_labels, why) in [(false, VIEW), (true, ARCHIVED)] {
+            source.has_labels = has_labels;
+            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal);
+            assert_eq!(pairs.len(), 1);
+            assert_eq!(left, [("[Gmail]/All Mail".to_owned(), why.to_owned())]);
+        }
     }
 
     #[test]

@@ -87,6 +87,29 @@ async fn old_servers_are_asked_piece_by_piece() {
     );
 }
 
+/// async-imap takes what came before for all there is.
+#[tokio::test]
+async fn a_no_after_some_of_the_folders_is_an_error() {
+    for refused in ["LIST", "LSUB"] {
+        let mut session = session("", async move |mut peer: Peer| {
+            for command in ["LIST", "LSUB"] {
+                let tag = peer.command(&format!("{command} \"\" \"*\"")).await;
+                let end = if command == refused { "NO busy" } else { "OK" };
+                let said = format!("* {command} () NIL a\r\n{tag} {end}\r\n");
+                peer.say(said.as_bytes()).await;
+                if command == refused {
+                    break;
+                }
+            }
+            peer.reply("NOOP", "TAG OK\r\n").await;
+        })
+        .await;
+        let error = session.folders().await.unwrap_err();
+        assert!(matches!(error, Error::No { .. }), "{error}");
+        session.noop().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_noop_comes_between_what_may_all_be_refused() {
     let mut session = session("", async |mut peer: Peer| {
