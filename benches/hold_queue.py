@@ -44,6 +44,8 @@ class Scenario:
     disk: bool = False
     # How far away the new server is: its round trip.
     round_trip_ms: int = 0
+    # Whether it takes BDAT, which smtp-sink does not.
+    chunking: bool = False
 
 
 SCENARIOS = {
@@ -54,8 +56,17 @@ SCENARIOS = {
     "release-4k": Scenario(
         "4 kB released into smtp-sink, 20 connections", 5000, 4096, release=True
     ),
+    "release-4k-chunking": Scenario(
+        "4 kB released into a sink with CHUNKING, 20 connections",
+        5000, 4096, release=True, chunking=True,
+    ),
     "release-4k-far": Scenario(
-        "the same, with 20 ms of round trip", 5000, 4096, release=True, round_trip_ms=20
+        "4 kB released into smtp-sink, 20 ms of round trip, 20 connections",
+        5000, 4096, release=True, round_trip_ms=20,
+    ),
+    "release-4k-far-chunking": Scenario(
+        "4 kB released into a sink with CHUNKING, 20 ms of round trip, 20 connections",
+        5000, 4096, release=True, round_trip_ms=20, chunking=True,
     ),
 }
 
@@ -125,10 +136,13 @@ class Sink:
             command += ["-u", "postfix"]
         command += [f"127.0.0.1:{self.port}", "1024"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=directory)
+        self.count()
+        await_that(self.answers, "smtp-sink does not answer")
+
+    def count(self):
         self.taken = 0
         self.news = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
-        await_that(self.answers, "smtp-sink does not answer")
 
     def answers(self):
         try:
@@ -158,14 +172,35 @@ class Sink:
         self.process.wait()
 
 
+def example(binary, name):
+    """A program of benches/ that was built beside the binary."""
+    program = Path(binary).parent / "examples" / name
+    if not program.exists():
+        sys.exit(f"{program} is missing: cargo build --examples")
+    return str(program)
+
+
+class ChunkSink(Sink):
+    """The same, which takes BDAT too (benches/sink.rs)."""
+
+    name = "the sink"
+
+    def __init__(self, binary):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([example(binary, "sink")], stdin=pipe, stdout=pipe)
+        self.port = int(self.process.stdout.readline())
+        self.count()
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Far:
     """The way to a server, with a round trip of so many milliseconds (benches/delay.rs)."""
 
     def __init__(self, binary, port, round_trip_ms):
-        program = Path(binary).parent / "examples/delay"
-        if not program.exists():
-            sys.exit(f"{program} is missing: cargo build --example delay")
-        command = [str(program), f"127.0.0.1:{port}", str(round_trip_ms // 2)]
+        command = [example(binary, "delay"), f"127.0.0.1:{port}", str(round_trip_ms // 2)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.port = int(self.process.stdout.readline())
@@ -232,7 +267,7 @@ def run(scenario, binary, rounds, parent):
     with tempfile.TemporaryDirectory(prefix="relay-bench.", dir=parent) as name:
         directory = Path(name)
         directory.chmod(0o755)
-        sink = Sink(directory / "sink")
+        sink = ChunkSink(binary) if scenario.chunking else Sink(directory / "sink")
         far = Far(binary, sink.port, scenario.round_trip_ms) if scenario.round_trip_ms else None
         new_server = (far or sink).port
         text = CONFIGURATION.format(domain=DOMAIN, sink=new_server, connections=CONNECTIONS)

@@ -91,6 +91,13 @@ impl Chunk {
         }
     }
 
+    /// A [gathered](Self::gather) chunk in one piece with the envelope in front of it.
+    pub fn behind(self, envelope: String) -> Vec<u8> {
+        let mut whole = envelope.into_bytes();
+        whole.extend_from_slice(&self.pending);
+        whole
+    }
+
     /// Sends a chunk that was [gathered](Self::gather). [`Fate::Failed`] means that it has
     /// not left as a whole: an error to write it says that its last byte was not taken.
     pub async fn send_gathered(

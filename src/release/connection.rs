@@ -23,7 +23,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -65,6 +65,8 @@ pub struct Connection {
     pub introduced: Option<Client>,
     /// Whether a transaction was begun and neither finished nor reset.
     pub needs_reset: bool,
+    /// The shortest time in which it was answered to EHLO.
+    pub round_trip: Option<Duration>,
     /// What of the session was used, where the destination bounds it.
     pub used: Used,
 }
@@ -162,6 +164,7 @@ impl Connection {
             xclient: setup.target.xclient,
             introduced: None,
             needs_reset: false,
+            round_trip: None,
             used: Used::default(),
         })
     }
@@ -182,9 +185,12 @@ impl Connection {
 
     pub(super) async fn hello(&mut self, hostname: &str) -> Result<(), Failure> {
         let (phase, limit) = (Phase::Hello, self.timeouts.hello);
+        let asked = Instant::now();
         self.send(phase, limit, hello(self.protocol, hostname).as_bytes())
             .await?;
         let (reply, lines) = self.reply_lines(phase, limit).await?;
+        let took = asked.elapsed();
+        self.round_trip = Some(self.round_trip.map_or(took, |known| known.min(took)));
         if reply.is_positive() {
             self.features = Features::parse(&lines);
             if self.features.name.eq_ignore_ascii_case(hostname) {
@@ -256,6 +262,7 @@ impl Connection {
             xclient: setup.target.xclient,
             introduced: None,
             needs_reset: false,
+            round_trip: None,
             used: Used::default(),
         };
         // RFC 3207 §4.2: what was known before is forgotten.

@@ -117,7 +117,8 @@ pub(super) async fn last_words(connection: &mut Connection, failure: Failure) ->
 }
 
 /// The reply to the end of data: one, or in LMTP one for each accepted recipient in
-/// their order (RFC 2033 §4.2). Also tells whether the connection can be used again.
+/// their order (RFC 2033 §4.2). Also tells whether the connection can be used again; whether
+/// after RSET only, the caller knows.
 pub(super) async fn replies(
     connection: &mut Connection,
     mut fates: Vec<Option<Fate>>,
@@ -158,7 +159,6 @@ pub(super) async fn replies(
         }
     }
     if reusable {
-        connection.needs_reset = false;
         connection.delivered += 1;
     }
     (fates, reusable)

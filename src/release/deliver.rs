@@ -4,29 +4,22 @@
 //! while the envelope travels, and only when both are done may the end of the message
 //! leave. What fails before that end is known not to have arrived; what fails behind it
 //! is in doubt.
+//!
+//! The envelope of the next message may follow that end at once (RFC 2920 §3.1 names the
+//! content of a message as what a group may begin with): one round trip a message. It says
+//! nothing about that message yet, whose own end waits for its own attempt.
 
 use super::{
-    chunk::Chunk,
-    commands::{mail, rcpt},
     connection::Connection,
-    content::{Sent, replies, send, unreadable},
+    content::{Sent, replies, send},
     envelope::{Commands, Talk},
-    flight::{fly, is_refused},
-    introduction::forward,
+    flight::is_refused,
+    parcel::{Content, Parcel},
     reply::{Failure, FailureKind, Phase, Reply},
 };
-use crate::{
-    failpoint::Failpoint,
-    mail::{BodyKind, Recipient, received},
-    spool::{Body, SpoolError, StoredMessage},
-};
-use memchr::memmem;
+use crate::{failpoint::Failpoint, spool::SpoolError};
 use std::future::Future;
 use tokio::sync::watch;
-
-/// A message that came through here this often already goes round in circles. Once or
-/// twice may be a forwarding from one domain to another.
-const PASSES_MAX: usize = 3;
 
 /// What jobs are told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,16 +30,6 @@ pub enum Orders {
     Stop,
     /// Do not wait any more.
     Abandon,
-}
-
-/// What is to be sent.
-pub struct Shipment<'a> {
-    /// The message.
-    pub message: &'a StoredMessage,
-    /// Places of the recipients in the envelope, at least one.
-    pub recipients: &'a [u32],
-    /// Our own name.
-    pub hostname: &'a str,
 }
 
 /// How it ended for one recipient.
@@ -73,63 +56,42 @@ pub struct Outcome {
     pub attempted: bool,
 }
 
-/// Sends a shipment. `attempt` notes it in the spool; it is not even begun if the message
-/// cannot be sent at all.
-pub async fn deliver(
+impl Outcome {
+    /// Whether everybody got it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        let taken = |(_, fate): &(u32, Fate)| matches!(fate, Fate::Delivered(_));
+        self.fates.iter().all(taken)
+    }
+}
+
+/// An envelope that is on its way, and how many replies come ahead of that to its MAIL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    ahead: usize,
+}
+
+/// Sends a parcel. `begun`: its envelope is on its way. `attempt` notes it in the spool.
+/// `behind`: the envelope that may follow its end, where the destination has PIPELINING;
+/// answered with whether it does.
+pub(super) async fn deliver(
     connection: &mut Connection,
-    shipment: &Shipment<'_>,
-    body: &mut dyn Body,
+    parcel: Parcel<'_>,
+    begun: Option<Begun>,
     attempt: impl Future<Output = Result<(), SpoolError>>,
+    behind: Option<&Commands>,
     orders: &mut watch::Receiver<Orders>,
-) -> Outcome {
-    let recipients = shipment.chosen();
-    let header = shipment.header(&recipients);
-    let bytes = header.len() as u64 + shipment.message.size;
-    let envelope = &shipment.message.envelope;
-    let fit = connection.features.suit(envelope, &recipients, bytes);
-    let first = match body.next().await {
-        Ok(first) => first,
-        Err(error) => return shipment.unsent(connection, unreadable(error)),
-    };
-    let passes = passes(shipment.hostname, first.as_deref().unwrap_or_default());
-    if let Err(kind) = fit {
-        return shipment.unsent(connection, kind);
-    } else if passes >= PASSES_MAX {
-        return shipment.unsent(connection, FailureKind::Loop { passes });
-    }
-    let commands = Commands {
-        forward: forward(connection, &envelope.client, shipment.message.id),
-        mail: mail(envelope, bytes, &connection.features),
-        rcpts: recipients
-            .iter()
-            .map(|r| rcpt(r, &connection.features))
-            .collect(),
-        data: !connection.features.chunking,
-    };
-    let head = [header.as_bytes(), first.as_deref().unwrap_or_default()].concat();
-    let mut chunk = None;
-    if connection.features.chunking {
-        let binary = envelope.body == BodyKind::BinaryMime;
-        let mut begun = match Chunk::begin(bytes, &head, binary) {
-            Ok(begun) => begun,
-            Err(kind) => return shipment.unsent(connection, kind),
-        };
-        if begun.is_short() {
-            if let Err(kind) = begun.gather(body).await {
-                return shipment.unsent(connection, kind);
-            }
-            if connection.features.pipelining {
-                let flight = (commands, begun);
-                return fly(connection, shipment, flight, attempt, orders).await;
-            }
-        }
-        chunk = Some(begun);
-    }
+) -> (Outcome, Option<Begun>) {
+    let Parcel {
+        shipment,
+        commands,
+        content,
+    } = parcel;
     let talk = async {
         tokio::select! {
             biased;
             _ = orders.wait_for(|orders| *orders >= Orders::Stop) => Talk::Broken(None),
-            talk = commands.carry_out(connection) => talk,
+            talk = talk(&commands, connection, begun) => talk,
         }
     };
     let (talk, attempted) = tokio::join!(talk, attempt);
@@ -141,75 +103,52 @@ pub async fn deliver(
     };
     if let Err(error) = attempted {
         let failure = failure(Phase::Mail, unnoted(&error));
-        return shipment.all(&Fate::Failed(failure), false, false);
+        return (shipment.all(&Fate::Failed(failure), false, false), None);
     }
     let said = match talk {
         Talk::Broken(None) => {
             let failure = failure(Phase::Mail, FailureKind::Stopped);
-            return shipment.all(&Fate::Back(failure), true, false);
+            return (shipment.all(&Fate::Back(failure), true, false), None);
         }
-        Talk::Broken(Some(failure)) => return shipment.all(&Fate::Failed(failure), true, false),
+        Talk::Broken(Some(failure)) => {
+            return (shipment.all(&Fate::Failed(failure), true, false), None);
+        }
         Talk::Said(said) => said,
     };
     if !said.go_ahead {
-        return shipment.outcome(said.fates, !said.closing && !said.lone_go_ahead);
+        let reusable = !said.closing && !said.lone_go_ahead;
+        return (shipment.outcome(said.fates, reusable), None);
     }
     Failpoint::ReleaseAttempted.pass();
-    let chunked = chunk.is_some();
-    let sent = match chunk {
-        Some(chunk) => chunk.send(connection, body, orders).await,
-        None => send(connection, head, body, orders).await,
+    let chunked = !matches!(content, Content::Data { .. });
+    let sent = match content {
+        Content::Data { head, body } => send(connection, head, body, orders).await,
+        Content::Gathered(chunk) => chunk.send_gathered(connection, orders).await,
+        Content::Chunk { chunk, body } => chunk.send(connection, body, orders).await,
     };
-    let fates = match sent {
-        Sent::Whole => {
-            Failpoint::ReleaseSent.pass();
-            replies(connection, said.fates, orders).await
+    if let Sent::Broken(fate) = sent {
+        let fates = settle(said.fates, &fate);
+        return (shipment.outcome(fates, false), None);
+    }
+    Failpoint::ReleaseSent.pass();
+    let next = match behind {
+        Some(next) if connection.features.pipelining && !chunked => {
+            // Whatever is answered to the message, its transaction has ended.
+            connection.needs_reset = false;
+            let ahead = next.take_off(connection).await;
+            ahead.ok().map(|ahead| Begun { ahead })
         }
-        Sent::Broken(fate) => (settle(said.fates, &fate), false),
+        _ => None,
     };
-    connection.needs_reset |= chunked && is_refused(&fates.0);
-    shipment.outcome(fates.0, fates.1)
+    let (fates, reusable) = replies(connection, said.fates, orders).await;
+    connection.needs_reset = next.is_some() || (chunked && is_refused(&fates)) || !reusable;
+    (shipment.outcome(fates, reusable), next)
 }
 
-impl Shipment<'_> {
-    fn chosen(&self) -> Vec<&Recipient> {
-        let all = &self.message.envelope.recipients;
-        let chosen = self.recipients.iter();
-        chosen
-            .filter_map(|place| all.get(*place as usize))
-            .collect()
-    }
-
-    fn header(&self, recipients: &[&Recipient]) -> String {
-        let only = match recipients {
-            [only] => Some(&only.address),
-            _ => None,
-        };
-        received(self.hostname, self.message.id, &self.message.envelope, only)
-    }
-
-    /// Nothing was sent, and the connection has nothing to do with it.
-    fn unsent(&self, connection: &Connection, kind: FailureKind) -> Outcome {
-        let failure = connection.failure(Phase::Mail, kind);
-        self.all(&Fate::Failed(failure), false, true)
-    }
-
-    pub(super) fn all(&self, fate: &Fate, attempted: bool, reusable: bool) -> Outcome {
-        let fates = self.recipients.iter().map(|place| (*place, fate.clone()));
-        Outcome {
-            fates: fates.collect(),
-            reusable,
-            attempted,
-        }
-    }
-
-    pub(super) fn outcome(&self, fates: Vec<Option<Fate>>, reusable: bool) -> Outcome {
-        let fates = fates.into_iter().flatten();
-        Outcome {
-            fates: self.recipients.iter().copied().zip(fates).collect(),
-            reusable,
-            attempted: true,
-        }
+async fn talk(commands: &Commands, connection: &mut Connection, begun: Option<Begun>) -> Talk {
+    match begun {
+        Some(Begun { ahead }) => commands.hear(connection, ahead).await,
+        None => commands.carry_out(connection).await,
     }
 }
 
@@ -219,16 +158,6 @@ pub(super) fn settle(mut fates: Vec<Option<Fate>>, fate: &Fate) -> Vec<Option<Fa
         *slot = Some(fate.clone());
     }
     fates
-}
-
-/// How often the header of a message says that it came through here, as far as `head`
-/// holds it.
-fn passes(hostname: &str, head: &[u8]) -> usize {
-    let end = memmem::find(head, b"\r\n\r\n").unwrap_or(head.len());
-    let header = head.get(..end).unwrap_or_default();
-    // As mail::received writes it.
-    let ours = format!("\tby {hostname} (relay) with ");
-    memmem::find_iter(header, ours.as_bytes()).count()
 }
 
 /// The attempt cannot be noted.

@@ -37,23 +37,34 @@ pub(super) struct Said {
     pub closing: bool,
 }
 
+impl Talk {
+    fn of(talked: Result<Said, Failure>) -> Self {
+        match talked {
+            Ok(said) => Self::Said(said),
+            Err(failure) => Self::Broken(Some(failure)),
+        }
+    }
+}
+
 impl Commands {
     pub async fn carry_out(&self, connection: &mut Connection) -> Talk {
-        let talked = if connection.features.pipelining {
-            self.in_one_flight(connection).await
-        } else {
-            self.one_by_one(connection).await
-        };
-        match talked {
-            Ok(said) => Talk::Said(said),
+        if !connection.features.pipelining {
+            return Talk::of(self.one_by_one(connection).await);
+        }
+        match self.take_off(connection).await {
+            Ok(ahead) => self.hear(connection, ahead).await,
             Err(failure) => Talk::Broken(Some(failure)),
         }
     }
 
+    /// Reads what is answered to a flight that [took off](Self::take_off).
+    pub async fn hear(&self, connection: &mut Connection, ahead: usize) -> Talk {
+        Talk::of(self.heard(connection, ahead).await)
+    }
+
     /// RFC 2920 §3.1: DATA is the last command of the group, and all replies are looked
     /// at before the message is sent.
-    async fn in_one_flight(&self, connection: &mut Connection) -> Result<Said, Failure> {
-        let ahead = self.take_off(connection).await?;
+    async fn heard(&self, connection: &mut Connection, ahead: usize) -> Result<Said, Failure> {
         let mut replies = Replies::new(connection, ahead);
         let heard = replies.envelope(self.rcpts.len()).await;
         if let Some(lost) = heard.lost {
@@ -73,7 +84,16 @@ impl Commands {
 
     /// Sends the flight, and tells how many replies come ahead of that to MAIL.
     pub async fn take_off(&self, connection: &mut Connection) -> Result<usize, Failure> {
-        let timeouts = connection.timeouts;
+        let (flight, ahead) = self.flight(connection);
+        let limit = connection.timeouts.mail;
+        connection
+            .send(Phase::Mail, limit, flight.as_bytes())
+            .await?;
+        Ok(ahead)
+    }
+
+    /// All commands in one piece, and how many replies come ahead of that to MAIL.
+    pub fn flight(&self, connection: &mut Connection) -> (String, usize) {
         let reset = std::mem::replace(&mut connection.needs_reset, true);
         connection.used.mails += 1;
         let mut flight = String::from(if reset { "RSET\r\n" } else { "" });
@@ -83,10 +103,10 @@ impl Commands {
         if self.data {
             flight.push_str("DATA\r\n");
         }
-        connection
-            .send(Phase::Mail, timeouts.mail, flight.as_bytes())
-            .await?;
-        Ok(usize::from(reset) + usize::from(self.forward.is_some()))
+        (
+            flight,
+            usize::from(reset) + usize::from(self.forward.is_some()),
+        )
     }
 
     async fn one_by_one(&self, connection: &mut Connection) -> Result<Said, Failure> {

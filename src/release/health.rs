@@ -96,6 +96,14 @@ impl Health {
         }
     }
 
+    /// Whether it takes all that it may be given, without a sign of trouble.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        let spotless = (self.troubles, self.hiccups) == (0, 0)
+            && (self.wrongs, self.doubts, self.refusals) == (0, 0, 0);
+        spotless && self.worked_ms > 0 && self.flow.allowed() == self.flow.max()
+    }
+
     /// When the destination is tried again, if it is backed off.
     #[must_use]
     pub fn next_try_ms(&self, now_ms: u64) -> Option<u64> {

@@ -70,23 +70,29 @@ impl Shared {
     }
 }
 
+impl Connection {
+    /// Whether a message from this client may go without another introduction.
+    #[must_use]
+    pub fn is_for(&self, client: &Client) -> bool {
+        let known = self.introduced.as_ref() == Some(client);
+        let nobody = self.introduced.is_none() && !offers(&self.features.xclient);
+        let optional = self.xclient != DestinationXclient::Require;
+        self.xclient == DestinationXclient::Off || known || (nobody && optional)
+    }
+}
+
 /// XCLIENT, and the session from its beginning.
 async fn introduce(
     connection: &mut Connection,
     hostname: &str,
     client: &Client,
 ) -> Result<(), Failure> {
-    let known = connection.introduced.as_ref() == Some(client);
-    if connection.xclient == DestinationXclient::Off || known {
+    if connection.is_for(client) {
         return Ok(());
     }
     let (phase, limit) = (Phase::Xclient, connection.timeouts.hello);
     if !offers(&connection.features.xclient) {
-        let required = connection.xclient == DestinationXclient::Require;
-        if required || connection.introduced.is_some() {
-            return Err(connection.failure(phase, FailureKind::Anonymous));
-        }
-        return Ok(());
+        return Err(connection.failure(phase, FailureKind::Anonymous));
     }
     // Not in the middle of a transaction.
     if std::mem::take(&mut connection.needs_reset) {

@@ -1,30 +1,21 @@
-//! One job from the order engine to the spool: read the message, get a connection, send,
-//! and record how it ended for each recipient.
+//! What the jobs of a domain share, and what they tell their runner.
 
 use super::{
     connection::{Connection, Setup},
-    deliver::{Fate, Orders, Outcome, Shipment, deliver},
-    journal,
+    deliver::Orders,
     measures::Measures,
     order::{Job, Settled},
-    outcome::{Advice, Signal, Verdict, unopened},
-    reply::{Failure, FailureKind, Phase},
+    outcome::{Advice, Signal, Verdict},
+    reply::{Failure, Phase},
     witness::Witness,
 };
 use crate::{
     config::Release,
-    failpoint::Failpoint,
     mail::{DeliveryId, Envelope, Lane, QueueId},
     spool::{Body, Cause, Remote, Spool, SpoolError, Step, StoredMessage, Transition},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
-
-/// A longer message takes its time over the line too.
-const SHORT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -44,7 +35,7 @@ pub(super) struct Shared {
 
 /// What jobs tell their runner. There are at most as many under way as jobs.
 pub(super) enum Event {
-    /// The transaction is over.
+    /// The transactions of a row are over.
     Free {
         /// For the next job.
         connection: Option<Box<Connection>>,
@@ -58,10 +49,10 @@ pub(super) enum Event {
         /// About the spool.
         signal: Signal,
     },
-    /// The job has panicked.
+    /// The jobs that were left when one of them panicked.
     Broken {
-        job: Job,
-        /// Whether it still had its connection.
+        jobs: Vec<Job>,
+        /// Whether they still had their connection.
         sending: bool,
     },
 }
@@ -75,118 +66,9 @@ pub(super) struct Counts {
     pub in_doubt: u64,
 }
 
-/// Carries out a job. Each job ends with one [`Event::Free`] and one [`Event::Settled`],
-/// or with [`Event::Broken`].
-pub(super) async fn run(shared: Arc<Shared>, mut job: Job, connection: Option<Connection>) {
-    let mut guard = Guard {
-        shared: shared.clone(),
-        job: Some(job.clone()),
-        sending: true,
-    };
-    Failpoint::ReleaseBegun.pass();
-    let mut times = Times::default();
-    let done = shared.transfer(&job, connection, &mut times).await;
-    let took = done.is_plain().then_some(times.transferred);
-    let _ = shared.events.send(Event::Free {
-        connection: done.connection.map(Box::new),
-        signals: signals(&done.verdicts, done.unopened, took),
-    });
-    guard.sending = false;
-    let rest = job
-        .recipients
-        .split_off(done.tried.min(job.recipients.len()));
-    shared
-        .settle(
-            &job,
-            &rest,
-            &done.verdicts,
-            done.message.as_ref(),
-            done.attempted,
-            times,
-        )
-        .await;
-    guard.job = None;
-}
-
-/// How a transaction ended.
-struct Done {
-    /// Nothing when it could not be read.
-    message: Option<StoredMessage>,
-    verdicts: Vec<(u32, Verdict)>,
-    /// So many of the recipients, from the first, have a verdict. The others go in a
-    /// transaction of their own, since the destination takes no more in one.
-    tried: usize,
-    attempted: bool,
-    connection: Option<Connection>,
-    unopened: Option<Signal>,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(super) struct Times {
-    pub prepared: Duration,
-    pub connected: Duration,
-    pub transferred: Duration,
-}
-
 impl Shared {
-    async fn transfer(&self, job: &Job, connection: Option<Connection>, times: &mut Times) -> Done {
-        let begun = Instant::now();
-        let (message, mut body) = match self.read(job).await {
-            Ok(read) => read,
-            Err(failure) => return Done::failed(job, &failure, None, connection),
-        };
-        times.prepared = begun.elapsed();
-        let begun = Instant::now();
-        let mut places: Vec<u32> = job.recipients.iter().map(|(place, _)| *place).collect();
-        let opened = self.roomy(connection, &message.envelope, &places);
-        let mut connection = match opened.await {
-            Ok(connection) => connection,
-            Err(failure) => {
-                if failure.kind != FailureKind::Stopped {
-                    journal::trouble(self.setup.target.protocol, &failure.to_string());
-                }
-                let signal = unopened(&failure);
-                let done = Done::back(job, failure, message);
-                return Done {
-                    unopened: Some(signal),
-                    ..done
-                };
-            }
-        };
-        times.connected = begun.elapsed();
-        let begun = Instant::now();
-        let tried = connection.room_for(&message.envelope, &places);
-        places.truncate(tried);
-        connection.use_for(&message.envelope, &places);
-        let shipment = Shipment {
-            message: &message,
-            recipients: &places,
-            hostname: &self.setup.hostname,
-        };
-        let before = connection.delivered;
-        let mut orders = self.orders.clone();
-        let attempt = self.attempt(job.message, &places);
-        let outcome = deliver(&mut connection, &shipment, &mut *body, attempt, &mut orders).await;
-        times.transferred = begun.elapsed();
-        let Outcome {
-            fates,
-            reusable,
-            attempted,
-        } = outcome;
-        let verdict =
-            |(place, fate): (u32, Fate)| (place, Verdict::of(&fate, &connection.relay, before));
-        Done {
-            verdicts: fates.into_iter().map(verdict).collect(),
-            message: Some(message),
-            tried,
-            attempted,
-            connection: self.kept(connection, reusable),
-            unopened: None,
-        }
-    }
-
-    async fn read(&self, job: &Job) -> Result<(StoredMessage, Box<dyn Body>), Failure> {
-        let id = job.message;
+    /// A message and its bytes.
+    pub async fn read(&self, id: QueueId) -> Result<(StoredMessage, Box<dyn Body>), Failure> {
         let read = async {
             let (message, body) = tokio::try_join!(self.spool.message(id), self.spool.body(id))?;
             Ok((message.ok_or(SpoolError::UnknownMessage(id))?, body))
@@ -199,7 +81,7 @@ impl Shared {
     }
 
     /// A connection over which some of these recipients may be named at least.
-    async fn roomy(
+    pub async fn roomy(
         &self,
         kept: Option<Connection>,
         envelope: &Envelope,
@@ -214,7 +96,7 @@ impl Shared {
     }
 
     /// The connection, if another message may go over it.
-    fn kept(&self, connection: Connection, reusable: bool) -> Option<Connection> {
+    pub fn kept(&self, connection: Connection, reusable: bool) -> Option<Connection> {
         // One that does without XCLIENT was opened for this message alone.
         if !reusable || connection.xclient != self.setup.target.xclient {
             return None;
@@ -224,73 +106,6 @@ impl Shared {
         }
         tokio::spawn(connection.quit());
         None
-    }
-
-    async fn attempt(&self, message: QueueId, places: &[u32]) -> Result<(), SpoolError> {
-        let at_ms = (self.clock)();
-        let transition = |recipient: &u32| Transition {
-            delivery: DeliveryId {
-                message,
-                recipient: *recipient,
-            },
-            step: Step::Attempt,
-            cause: Cause::Policy("release".into()),
-            remote: None,
-            at_ms,
-        };
-        let transitions = places.iter().map(transition).collect();
-        self.spool.advance(transitions).await.map(|_| ())
-    }
-}
-
-impl Done {
-    /// Whether a message was taken that says by its time how the destination is doing: a short
-    /// one, to one recipient.
-    fn is_plain(&self) -> bool {
-        let short = |message: &StoredMessage| message.size <= SHORT_BYTES_MAX;
-        let [(_, verdict)] = &self.verdicts[..] else {
-            return false;
-        };
-        verdict.advice == Advice::Done && self.message.as_ref().is_some_and(short)
-    }
-
-    /// Not sent, and each recipient suffers the same.
-    fn failed(
-        job: &Job,
-        failure: &Failure,
-        message: Option<StoredMessage>,
-        connection: Option<Connection>,
-    ) -> Self {
-        let verdict = Verdict::of(&Fate::Failed(failure.clone()), &failure.relay, 0);
-        Self {
-            message,
-            verdicts: job
-                .recipients
-                .iter()
-                .map(|(place, _)| (*place, verdict.clone()))
-                .collect(),
-            tried: job.recipients.len(),
-            attempted: false,
-            connection,
-            unopened: None,
-        }
-    }
-
-    /// Not sent, and nobody suffers.
-    fn back(job: &Job, failure: Failure, message: StoredMessage) -> Self {
-        let verdict = Verdict::of(&Fate::Back(failure), "none", 0);
-        Self {
-            verdicts: job
-                .recipients
-                .iter()
-                .map(|(place, _)| (*place, verdict.clone()))
-                .collect(),
-            message: Some(message),
-            tried: job.recipients.len(),
-            attempted: false,
-            connection: None,
-            unopened: None,
-        }
     }
 }
 
@@ -309,13 +124,8 @@ impl Counts {
 /// What a whole job says about its destination. A message that is refused as such counts
 /// once, whatever the number of its recipients; a recipient that is refused counts each
 /// time. A success comes last and forgives all.
-fn signals(
-    verdicts: &[(u32, Verdict)],
-    unopened: Option<Signal>,
-    took: Option<Duration>,
-) -> Vec<Signal> {
-    let mut signals: Vec<Signal> = unopened.into_iter().collect();
-    signals.extend(took.map(Signal::Took));
+pub(super) fn signals(verdicts: &[(u32, Verdict)], took: Option<Duration>) -> Vec<Signal> {
+    let mut signals: Vec<Signal> = took.map(Signal::Took).into_iter().collect();
     for (_, verdict) in verdicts {
         let signal = &verdict.signal;
         let recipient = matches!(
@@ -338,22 +148,6 @@ pub(super) fn trouble(error: &SpoolError) -> Signal {
     match error {
         SpoolError::Conflict { .. } => Signal::Neutral,
         _ => Signal::Unreachable(format!("spool: {error}")),
-    }
-}
-
-/// Tells the runner of a job that panicked, so that its lanes are not forgotten.
-struct Guard {
-    shared: Arc<Shared>,
-    job: Option<Job>,
-    sending: bool,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(job) = self.job.take() {
-            let sending = self.sending;
-            let _ = self.shared.events.send(Event::Broken { job, sending });
-        }
     }
 }
 

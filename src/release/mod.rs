@@ -6,8 +6,9 @@
 //! - [`Releaser`] runs one runner for each domain in `release` or `forward` that is not
 //!   paused, and passes the spool's news on to it.
 //! - [`order`] says which message may go to which of its recipients now.
-//! - A job reads the message, takes a kept [`connection`] or opens one, and [`deliver`]s.
-//!   The attempt is on disk before the message's end leaves.
+//! - A job reads the message, takes a kept [`connection`] or opens one, and [`deliver`]s;
+//!   to a destination that is far away several go in a row ([`reach`], `train`). The
+//!   attempt is on disk before the message's end leaves.
 //! - [`outcome`] says what an answer means: for the delivery (there, deferred, parked, in
 //!   doubt), and for the destination, whose [`health`] decides how much it is asked to
 //!   take, and pauses the domain when it is plainly the wrong one.
@@ -40,8 +41,10 @@ mod notices;
 pub mod order;
 pub mod outcome;
 pub mod pace;
+mod parcel;
 #[cfg(test)]
 mod peer;
+mod reach;
 pub mod reply;
 pub mod retry;
 pub mod room;
@@ -57,6 +60,7 @@ mod tests;
 pub mod throttle;
 mod timeouts;
 mod tls;
+mod train;
 mod witness;
 
 pub use callout::Finding;

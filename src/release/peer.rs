@@ -5,6 +5,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -67,6 +68,8 @@ pub struct Peer {
 
 struct State {
     script: Box<Script>,
+    /// How long it takes over EHLO, by which a release judges how far away it is.
+    hello_after: Duration,
     features: &'static str,
     tls: TlsAcceptor,
     /// SHA-256 of the certificate, in hexadecimal digits.
@@ -93,11 +96,29 @@ impl Peer {
         address: &str,
         script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static,
     ) -> Self {
+        Self::at(features, address, Duration::ZERO, script).await
+    }
+
+    /// One that seems to be so far away that messages go to it in long rows.
+    pub async fn far(
+        features: &'static str,
+        script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        Self::at(features, "127.0.0.1:0", Duration::from_millis(25), script).await
+    }
+
+    async fn at(
+        features: &'static str,
+        address: &str,
+        hello_after: Duration,
+        script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tls, fingerprint) = acceptor();
         let state = Arc::new(State {
             script: Box::new(script),
+            hello_after,
             features,
             tls,
             fingerprint,
@@ -232,6 +253,9 @@ impl<'a> Session<'a> {
                 }
                 _ => "250 2.0.0 Ok\r\n",
             };
+            if verb == "EHLO" {
+                tokio::time::sleep(self.state.hello_after).await;
+            }
             let said = self
                 .act(stream, Moment::Command(line.clone()), usual)
                 .await?;

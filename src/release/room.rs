@@ -47,8 +47,14 @@ impl Connection {
     /// Whether another transaction may be begun.
     #[must_use]
     pub fn has_room(&self) -> bool {
+        self.has_room_behind(0)
+    }
+
+    /// Whether another one may be begun behind so many.
+    #[must_use]
+    pub fn has_room_behind(&self, transactions: usize) -> bool {
         let mail_max = self.features.limits.mail_max;
-        mail_max.is_none_or(|max| self.used.mails < max)
+        mail_max.is_none_or(|max| self.used.mails + transactions < max)
     }
 
     /// How many of these recipients, from the first, may stand in one transaction now; the

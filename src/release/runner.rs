@@ -10,13 +10,15 @@ use super::{
     deliver::Orders,
     doubt::resolve,
     health::{Breaker, Health},
-    job::{Counts, Event, Shared, doubt_broken, run},
+    job::{Counts, Event, Shared, doubt_broken},
     notices::Notices,
-    order::{Load, Order, Rows},
+    order::{Job, Load, Order, Rows},
     outcome::Signal,
+    reach::Reach,
     retry,
     status::{Rate, ReleaseStatus},
     throttle::Throttle,
+    train::run,
 };
 use crate::{
     failpoint::Failpoint,
@@ -102,9 +104,10 @@ pub(super) struct Runner {
     plan: Plan,
     health: Health,
     brake: Brake,
+    reach: Reach,
     /// Unused connections, the last used last, and since when they are unused.
     kept: Vec<(Connection, Instant)>,
-    /// Jobs with a connection, or about to open one.
+    /// Rows of jobs with a connection, or about to open one.
     sending: usize,
     /// Jobs that are not over.
     working: usize,
@@ -137,6 +140,7 @@ impl Runner {
             plan,
             health,
             brake,
+            reach: Reach::default(),
             kept: Vec::new(),
             sending: 0,
             working: 0,
@@ -187,15 +191,40 @@ impl Runner {
         }
         // Results are written while their connections are in use again, within bounds.
         while self.sending < self.health.allowance(now_ms)
-            && self.working < 4 * connections
+            && self.working < 4 * connections * self.row_max()
+            && self.brake.next_ms(now_ms).is_none()
+            && let Some(job) = self.order.next(now_ms)
+        {
+            self.sending += 1;
+            let jobs = self.row(job, now_ms);
+            let kept = self.kept.pop().map(|(connection, _)| connection);
+            tokio::spawn(run(self.shared.clone(), jobs, kept));
+        }
+    }
+
+    /// This job and those that go behind it over the same connection.
+    fn row(&mut self, job: Job, now_ms: u64) -> Vec<Job> {
+        let mut jobs = vec![job];
+        self.brake.went(now_ms);
+        // No more than are left for each of the connections that may be used.
+        let free = self.health.allowance(now_ms).saturating_sub(self.sending) + 1;
+        let share = 1 + self.order.ready() / free;
+        while jobs.len() < self.row_max().min(share)
             && self.brake.next_ms(now_ms).is_none()
             && let Some(job) = self.order.next(now_ms)
         {
             self.brake.went(now_ms);
-            self.sending += 1;
-            self.working += 1;
-            let kept = self.kept.pop().map(|(connection, _)| connection);
-            tokio::spawn(run(self.shared.clone(), job, kept));
+            jobs.push(job);
+        }
+        self.working += jobs.len();
+        jobs
+    }
+
+    /// How many jobs may go in a row: one to a destination that has not proved right.
+    fn row_max(&self) -> usize {
+        match self.health.is_proven() {
+            true => self.reach.row(),
+            false => 1,
         }
     }
 
@@ -253,8 +282,13 @@ impl Runner {
                 signals,
             } => {
                 self.sending -= 1;
-                let kept = connection.map(|connection| (*connection, Instant::now()));
-                self.kept.extend(kept);
+                if let Some(connection) = connection {
+                    connection
+                        .round_trip
+                        .into_iter()
+                        .for_each(|time| self.reach.heard(time));
+                    self.kept.push((*connection, Instant::now()));
+                }
                 signals.into_iter().for_each(|signal| self.heed(signal));
             }
             Event::Settled {
@@ -270,12 +304,14 @@ impl Runner {
                 self.heed(signal);
                 self.count(counts, now_ms);
             }
-            Event::Broken { job, sending } => {
-                self.working -= 1;
+            Event::Broken { jobs, sending } => {
+                self.working -= jobs.len();
                 self.sending -= usize::from(sending);
-                let reason = format!("internal error while delivering {}", job.message);
-                tokio::spawn(doubt_broken(self.shared.clone(), job));
-                self.pause(reason);
+                for job in jobs {
+                    let reason = format!("internal error while delivering {}", job.message);
+                    tokio::spawn(doubt_broken(self.shared.clone(), job));
+                    self.pause(reason);
+                }
             }
         }
     }

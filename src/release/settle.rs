@@ -2,7 +2,7 @@
 //! the order engine.
 
 use super::{
-    job::{Counts, Event, Shared, Times, trouble},
+    job::{Counts, Event, Shared, trouble},
     journal::{self, Delays},
     order::{Job, Settled},
     outcome::{Advice, Signal, Verdict},
@@ -10,25 +10,43 @@ use super::{
 };
 use crate::{
     failpoint::Failpoint,
-    mail::{DeliveryId, Lane},
+    mail::DeliveryId,
     spool::{Step, StoredMessage, Transition},
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How long a lane rests about which spool and release disagree.
 const LOOK_AGAIN_MS: u64 = 1_000;
 
+/// How a job ended.
+pub(super) struct Settling {
+    pub job: Job,
+    /// Of its first recipients; the others were not tried, and may go at once.
+    pub verdicts: Vec<(u32, Verdict)>,
+    /// Nothing when it could not be read.
+    pub message: Option<Arc<StoredMessage>>,
+    /// Whether its attempt was noted.
+    pub attempted: bool,
+    pub times: Times,
+}
+
+/// What its parts took.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Times {
+    pub prepared: Duration,
+    pub connected: Duration,
+    pub transferred: Duration,
+}
+
 impl Shared {
-    /// Records the results and tells of them. `rest` was not tried, and may go at once.
-    pub async fn settle(
-        &self,
-        job: &Job,
-        rest: &[(u32, Lane)],
-        verdicts: &[(u32, Verdict)],
-        message: Option<&StoredMessage>,
-        attempted: bool,
-        times: Times,
-    ) {
+    /// Records the results and tells of them.
+    pub async fn settle(&self, result: Settling) {
+        let Settling {
+            job,
+            verdicts,
+            attempted,
+            ..
+        } = &result;
         let attempts = self.attempts(job, verdicts).await;
         let at_ms = (self.clock)();
         let mut transitions = Vec::new();
@@ -40,7 +58,7 @@ impl Shared {
                 recipient: *place,
             };
             let tried = attempts.get(place).copied().unwrap_or(1);
-            let (step, settled) = self.step(verdict.advice, attempted, tried, at_ms);
+            let (step, settled) = self.step(verdict.advice, *attempted, tried, at_ms);
             counts.add(verdict.advice);
             deliveries.push((delivery, *lane, settled));
             transitions.extend(step.map(|step| Transition {
@@ -60,9 +78,9 @@ impl Shared {
         match recorded {
             Ok(removed) => {
                 Failpoint::ReleaseRecorded.pass();
-                self.log(job, verdicts, message, times, at_ms);
+                self.log(&result, at_ms);
                 for (_, verdict) in verdicts {
-                    self.measures.count(verdict, times.transferred);
+                    self.measures.count(verdict, result.times.transferred);
                 }
                 removed.into_iter().for_each(journal::removed);
             }
@@ -74,7 +92,8 @@ impl Shared {
                 signal = trouble(&error);
             }
         }
-        deliveries.extend(rest.iter().map(|(recipient, lane)| {
+        let rest = job.recipients.iter().skip(verdicts.len());
+        deliveries.extend(rest.map(|(recipient, lane)| {
             let delivery = DeliveryId {
                 message: job.message,
                 recipient: *recipient,
@@ -135,14 +154,14 @@ impl Shared {
         }
     }
 
-    fn log(
-        &self,
-        job: &Job,
-        verdicts: &[(u32, Verdict)],
-        message: Option<&StoredMessage>,
-        times: Times,
-        now_ms: u64,
-    ) {
+    fn log(&self, result: &Settling, now_ms: u64) {
+        let Settling {
+            job,
+            verdicts,
+            message,
+            times,
+            ..
+        } = result;
         let Some(message) = message else {
             for (_, verdict) in verdicts {
                 tracing::error!("{}: {}", job.message, verdict.remote.reply);

@@ -322,6 +322,12 @@ impl Order {
         !self.ready.is_empty() || self.waiting.first().is_some_and(|(at, _)| *at <= now_ms)
     }
 
+    /// How many jobs [`next`](Self::next) would give at once, about.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// A delivery in doubt whose time has come. Its lane stands still until it is
     /// [settled](Self::settle).
     pub fn next_doubt(&mut self) -> Option<(DeliveryId, Lane)> {

@@ -8,6 +8,7 @@ mod load;
 mod login;
 mod order;
 mod plan;
+mod rows;
 mod session;
 mod witness;
 mod xclient;

@@ -91,22 +91,49 @@ async fn a_message_to_many_goes_once() {
 /// destination that fails in every way, from a fixed seed.
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_under_fire() {
-    under_fire(USUAL).await;
+    under_fire(USUAL, NEAR).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_under_fire_in_chunks() {
-    under_fire(CHUNKING).await;
+    under_fire(CHUNKING, NEAR).await;
 }
 
-async fn under_fire(features: &'static str) {
+/// In rows of messages: seldom enough for the destination to prove right again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn order_holds_under_fire_far_away() {
+    under_fire(USUAL, FAR).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_holds_under_fire_far_away_in_chunks() {
+    under_fire(CHUNKING, FAR).await;
+}
+
+/// How far away the destination seems to be, and one in how many moments is one of trouble.
+#[derive(Clone, Copy)]
+struct Fire {
+    far: bool,
+    of: usize,
+}
+
+const NEAR: Fire = Fire {
+    far: false,
+    of: 100,
+};
+const FAR: Fire = Fire {
+    far: true,
+    of: 1500,
+};
+
+async fn under_fire(features: &'static str, fire: Fire) {
     let count = AtomicUsize::new(0);
     let script = move |_: usize, moment: &Moment| {
         let roll = count
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_mul(2_654_435_761)
             >> 7;
-        match (moment, roll % 100) {
+        match (moment, roll % fire.of) {
             (Moment::Command(line), 0..4) if line.starts_with("RCPT") => {
                 Act::Say("452 4.2.2 mailbox full\r\n")
             }
@@ -121,7 +148,10 @@ async fn under_fire(features: &'static str) {
             _ => Act::Usual,
         }
     };
-    let peer = Peer::with(features, "127.0.0.1:0", script).await;
+    let peer = match fire.far {
+        true => Peer::far(features, script).await,
+        false => Peer::with(features, "127.0.0.1:0", script).await,
+    };
     let world = World::new(&peer);
     let mut expected: HashMap<String, Vec<usize>> = HashMap::new();
     let mut deliveries = 0;

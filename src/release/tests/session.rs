@@ -6,7 +6,9 @@ use crate::{
     release::{
         TlsClients,
         connection::{Connection, Setup},
-        deliver::{Fate, Orders, Outcome, Shipment, deliver},
+        deliver::{Fate, Orders, Outcome, deliver},
+        flight::{Way, fly},
+        parcel::{Parcel, Shipment},
         peer::{Act, Moment},
         reply::{Failure, FailureKind, Phase},
         target::Target,
@@ -89,7 +91,23 @@ pub(super) async fn send_as(
         hostname: HOSTNAME,
     };
     let (_orders, mut seen) = watch::channel(Orders::Work);
-    deliver(connection, &shipment, body, attempt, &mut seen).await
+    let parcel = match Parcel::pack(connection, shipment, body).await {
+        Ok(parcel) => parcel,
+        Err(kind) => return shipment.unsent(connection, kind),
+    };
+    match Way::of(connection, parcel) {
+        Way::Alone(parcel) => {
+            let (outcome, _) = deliver(connection, parcel, None, attempt, None, &mut seen).await;
+            outcome
+        }
+        Way::Flight(passenger) => {
+            let mut told = Vec::new();
+            let tell = |_: &Connection, outcome| told.push(outcome);
+            fly(connection, vec![passenger], attempt, &mut seen, tell).await;
+            assert_eq!(told.len(), 1);
+            told.remove(0)
+        }
+    }
 }
 
 pub(super) fn whole() -> Told {
