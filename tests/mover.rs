@@ -4,11 +4,16 @@
 mod support;
 
 use relay::ledger::{AccountState, Moved};
-use std::{fs, os::unix::process::ExitStatusExt as _, process::Stdio, time::Duration};
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
 use support::{
     Random,
     migration::{DOT, SLASH, Scene, renumber, said},
-    temp,
+    poll, temp,
 };
 
 #[test]
@@ -170,6 +175,27 @@ fn over_quota_stops_that_account_only() {
     assert!(stopped.to_lowercase().contains("quota"), "{stopped}");
     assert_eq!(accounts[1]["copied"], 50);
     scene.assert_equal("small");
+
+    // With room, the rest goes, and nothing that was there already.
+    let config = scene.directory.path().join("target/dovecot.conf");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("messages=100"));
+    fs::write(&config, text.replace("messages=100", "messages=1000")).unwrap();
+    let mut reload = Command::new("doveadm");
+    assert!(
+        reload
+            .arg("-c")
+            .arg(&config)
+            .arg("reload")
+            .status()
+            .unwrap()
+            .success()
+    );
+    poll("the larger quota", || {
+        (scene.run(&["--once"]).status.code() == Some(0)).then_some(())
+    });
+    scene.assert_equal("big");
+    assert_eq!(scene.pass()[0]["copied"], 0);
 }
 
 /// A target that takes little is known before anything is sent to it.
