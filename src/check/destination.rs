@@ -56,7 +56,8 @@ pub(super) async fn check(checker: &Checker, domain: &Domain) -> (Vec<Finding>, 
     findings.push(size(&connection.features, ours, held.largest_bytes));
     findings.push(extensions(&connection.features, &held));
     if checker.depth == Depth::Full {
-        findings.push(recipients::check(&mut connection, domain, &held).await);
+        let mover = checker.config.mover.as_ref();
+        findings.push(recipients::check(&mut connection, domain, &held, mover).await);
     }
     let (client, told) = xclient(&mut connection, destination.xclient).await;
     findings.push(client);

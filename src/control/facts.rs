@@ -4,7 +4,7 @@
 use super::view::{DomainView, MovedView};
 use crate::{
     config::Stamp,
-    ledger::{Checked, Cutover, Finding, Moved, Verified},
+    ledger::{Checked, Cutover, Moved, Verified},
     mail::REPORTS_DOMAIN,
     spool::Phase,
 };
@@ -51,19 +51,21 @@ impl<T> Default for Cached<T> {
 
 impl Known {
     /// What the checks have found wrong and still tells something. They are made again and
-    /// again while a domain is held; what was so before its release is no news behind it.
+    /// again while a domain is held; what was so before its release is no news behind it, and
+    /// nothing is said where nobody has looked since.
     #[must_use]
     pub fn unwell(&self, domains: &[DomainView]) -> Option<Checked> {
-        let holds = |finding: &Finding| {
-            let about = |one: &&DomainView| match &finding.domain {
-                Some(domain) => one.name == *domain,
+        let is_news = |domain: Option<&str>, at_ms: u64| {
+            let about = |one: &&DomainView| match domain {
+                Some(domain) => one.name == domain,
                 None => one.name != REPORTS_DOMAIN,
             };
             (domains.iter().filter(about))
-                .any(|one| one.phase == Phase::Hold || finding.at_ms >= one.phase_since_ms)
+                .any(|one| one.phase == Phase::Hold || at_ms >= one.phase_since_ms)
         };
         let checked = self.checked.as_deref();
-        checked.map(|checked| checked.unwell(holds))
+        let checked = checked.filter(|checked| is_news(None, checked.at_ms))?;
+        Some(checked.unwell(|one| is_news(one.domain.as_deref(), one.at_ms)))
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         control::{fixture, view::Live},
-        ledger::{Durability, Verdict},
+        ledger::{Durability, Finding, Verdict},
     };
 
     #[test]
@@ -152,15 +154,15 @@ mod tests {
                 ..Known::default()
             };
             let domains = [DomainView::of(&status, Live::default(), 0)];
-            known.unwell(&domains).unwrap().findings.len()
+            known.unwell(&domains).map(|shown| shown.findings.len())
         };
         for of in [Some("a.example"), None] {
-            assert_eq!(shown(Phase::Hold, of, 5), 1);
-            assert_eq!(shown(Phase::Forward, of, 5), 0);
+            assert_eq!(shown(Phase::Hold, of, 5), Some(1));
+            assert_eq!(shown(Phase::Forward, of, 5), None);
             // Somebody had a look since.
-            assert_eq!(shown(Phase::Forward, of, 15), 1);
+            assert_eq!(shown(Phase::Forward, of, 15), Some(1));
         }
-        assert_eq!(shown(Phase::Hold, Some("b.example"), 5), 0);
+        assert_eq!(shown(Phase::Hold, Some("b.example"), 5), Some(0));
     }
 
     #[test]

@@ -54,6 +54,14 @@ impl Browser {
         browser
     }
 
+    /// Shows the page as a phone of this size does: a window is never so narrow.
+    pub fn phone(&self, width: u32, height: u32) {
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size});
+        self.command("/goog/cdp/execute", &command);
+    }
+
     pub fn open(&self, url: &str) {
         self.command("/url", &json!({"url": url}));
     }

@@ -113,6 +113,9 @@ fn an_operator_watches_a_release_and_retries_what_was_parked() {
     small.await_true(
         "[...document.querySelectorAll('article button')].every(one => one.textContent === 'Show the parked')",
     );
+    small.phone(360, 740);
+    // A page that is wider makes the phone zoom out.
+    small.await_true("window.innerWidth === 360 && document.documentElement.scrollWidth === 360");
     picture(&small, "phone");
     // Neither an error nor a violation of the content security policy, which it would block.
     for said in [browser.console(), small.console()] {

@@ -3,8 +3,12 @@
 use super::{Connection, Domain, Finding, Held, REPLY_MAX, spoken};
 use crate::{
     check::{fail, listed, ok, warn},
-    config::Recipients,
+    config::{Mover, Recipients},
     mail::Address,
+    mover::{
+        accounts::{self, Account},
+        login::administered,
+    },
     release::reply::{Failure, Phase, Reply},
 };
 use std::{collections::BTreeSet, path::Path};
@@ -24,7 +28,12 @@ struct Asked {
     later: Vec<String>,
 }
 
-pub(super) async fn check(connection: &mut Connection, domain: &Domain, held: &Held) -> Finding {
+pub(super) async fn check(
+    connection: &mut Connection,
+    domain: &Domain,
+    held: &Held,
+    mover: Option<&Mover>,
+) -> Finding {
     let mut known = held.recipients.clone();
     if let Recipients::File(file) = &domain.recipients {
         match listed_in(file, &domain.name) {
@@ -34,6 +43,12 @@ pub(super) async fn check(connection: &mut Connection, domain: &Domain, held: &H
                 return fail(NAME, found, "mend the file that `recipients` names");
             }
         }
+    }
+    if let Some(mover) = mover {
+        // What is wrong with that file is said by `mailbox-login`.
+        let admin = administered(&mover.source, &mover.target);
+        let accounts = accounts::load(&mover.accounts, admin).unwrap_or_default();
+        known.extend(mailboxes_of(&accounts, &domain.name));
     }
     let guessed = known.is_empty();
     if guessed {
@@ -121,6 +136,14 @@ async fn said(
     })
 }
 
+/// Whose mailboxes are copied there: mail for them is what the new server is for.
+fn mailboxes_of(accounts: &[Account], domain: &str) -> Vec<String> {
+    let users = accounts.iter().map(|account| &account.target.user);
+    let addresses = users.filter_map(|user| Address::parse(user).ok());
+    let own = addresses.filter(|address| address.domain() == domain);
+    own.map(|address| address.to_string()).collect()
+}
+
 /// The addresses in a file of recipients, those of this domain.
 fn listed_in(file: &Path, domain: &str) -> std::io::Result<Vec<String>> {
     let text = std::fs::read_to_string(file)?;
@@ -129,4 +152,29 @@ fn listed_in(file: &Path, domain: &str) -> std::io::Result<Vec<String>> {
     let addresses = addresses.filter_map(|line| Address::parse(line).ok());
     let own = addresses.filter(|address| address.domain() == domain);
     Ok(own.map(|address| address.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn accounts_of_the_domain_are_asked_about_and_bare_names_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("accounts.csv");
+        let lines = "source_user,source_password,target_user,target_password\n\
+                     bob,pw,Bob@corp.example,pw\neve,pw,eve@other.example,pw\ndan,pw,dan,pw\n";
+        fs::write(&file, lines).unwrap();
+        let table = "[[domain]]\nname = \"corp.example\"\ndestination = { host = \"n.example\" }\n\
+             [mover]\nsource = { host = \"o.example\" }\ntarget = { host = \"n.example\" }\n";
+        let config = crate::config::Config::parse(table, Path::new("relay.toml")).unwrap();
+        let mover = config.mover.unwrap();
+        let admin = administered(&mover.source, &mover.target);
+        let accounts = accounts::load(&file, admin).unwrap();
+        assert_eq!(
+            mailboxes_of(&accounts, "corp.example"),
+            ["Bob@corp.example"]
+        );
+    }
 }
