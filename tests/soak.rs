@@ -64,6 +64,7 @@ fn a_long_life_is_a_flat_one() {
     let over = AtomicBool::new(false);
     let accepted = Mutex::new(BTreeSet::new());
     let mut samples = Vec::new();
+    let mut arrived = BTreeSet::new();
     thread::scope(|scope| {
         for sender in 0..SENDERS {
             let (port, over, accepted) = (&port, &over, &accepted);
@@ -78,6 +79,7 @@ fn a_long_life_is_a_flat_one() {
             relay.ok(&["hold", DOMAIN]);
             servers.grow(3);
             copied(&relay.ok(&["--json", "move", "--once"]));
+            arrived.extend(tags(&peer));
             samples.push(sample(&relay, directory.path()));
             if round % 5 == 4 {
                 relay.kill();
@@ -100,11 +102,7 @@ fn a_long_life_is_a_flat_one() {
         let open = domain["states"]["in_doubt"]["count"].as_u64().unwrap();
         (domain["backlog"] == 0 && open == 0).then_some(())
     });
-    let arrived: BTreeSet<String> = peer
-        .stored()
-        .iter()
-        .map(|arrival| tag(&arrival.message))
-        .collect();
+    arrived.extend(tags(&peer));
     let missing: Vec<&String> = accepted.difference(&arrived).collect();
     assert!(
         missing.is_empty(),
@@ -204,6 +202,15 @@ fn send(sender: u64, port: &AtomicU16, over: &AtomicBool, accepted: &Mutex<BTree
             client = Some(connected);
         }
     }
+}
+
+/// Of what has arrived since the last call.
+fn tags(peer: &Scripted) -> Vec<String> {
+    let arrivals = peer.take_stored();
+    arrivals
+        .iter()
+        .map(|arrival| tag(&arrival.message))
+        .collect()
 }
 
 fn tag(message: &[u8]) -> String {

@@ -118,6 +118,13 @@ impl Scripted {
         arrivals
     }
 
+    /// The same, which it then forgets: for a test that goes on for hours.
+    pub fn take_stored(&self) -> Vec<Arrival> {
+        let mut arrivals = std::mem::take(&mut self.shared.lock().arrivals);
+        arrivals.retain(|arrival| arrival.stored);
+        arrivals
+    }
+
     /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections
