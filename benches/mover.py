@@ -11,10 +11,8 @@ range. In `delay` a proxy before each server holds every byte back for half of 2
 ways. In `nothing-new` the first copy is not measured, but a second one, with nothing to do.
 """
 
-import argparse
 import asyncio
 import imaplib
-import json
 import os
 import random
 import re
@@ -29,8 +27,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/peers"))
-import peers  # noqa: E402 (it stands beside the tests)
+import common
+from common import peers
 
 DELAY_SECONDS = 0.010
 
@@ -295,30 +293,23 @@ def show(about, result):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--relay", required=True, help="the binary")
-    parser.add_argument("--scenario", action="append", choices=[*SCENARIOS, "all"], help="default: loopback")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, help="in the place of the scenario's number")
+    parser = common.parser(__doc__, SCENARIOS)
+    parser.set_defaults(rounds=3)
     parser.add_argument("--fsync", action="store_true", help="both Dovecots sync what they store")
     parser.add_argument("--without-imapsync", action="store_true", help="even where it is on PATH")
-    parser.add_argument("--dir", default="/var/tmp", help="on the disk to use; default /var/tmp")
-    parser.add_argument("--json", type=Path, help="where all readings go")
     arguments = parser.parse_args()
     arguments.relay = str(Path(arguments.relay).resolve())
     # Dovecot's processes and the tools' pipes.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    names = arguments.scenario or ["loopback"]
-    report = {}
-    for name in list(SCENARIOS) if "all" in names else names:
+    report = {"machine": common.machine(arguments.relay, arguments.dir), "scenarios": {}}
+    for name in arguments.scenario or SCENARIOS:
         scenario = SCENARIOS[name]
         scenario.messages = arguments.messages or scenario.messages
         print(f"{name}: {scenario.about}", file=sys.stderr)
-        readings = run(scenario, arguments)
-        report[name] = summary(scenario, readings)
-        show(scenario.about, report[name])
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        result = summary(scenario, run(scenario, arguments))
+        report["scenarios"][name] = {**vars(scenario), "rounds": arguments.rounds, "result": result}
+        show(scenario.about, result)
+    common.save(report, arguments, "mover")
 
 
 if __name__ == "__main__":
