@@ -12,7 +12,7 @@ use std::{
 };
 use support::{
     Random,
-    migration::{DOT, SLASH, Scene, renumber, said},
+    migration::{DOT, QUOTA, SLASH, Scene, renumber, said},
     poll, temp,
 };
 
@@ -163,9 +163,7 @@ fn another_uidvalidity_sends_nothing_twice() {
 
 #[test]
 fn over_quota_stops_that_account_only() {
-    let more = "mail_plugins = quota\\nprotocol imap {\\nmail_plugins = quota imap_quota\\n}\\n\
-                plugin {\\nquota = maildir:User quota\\nquota_rule = *:messages=100\\n}";
-    let scene = Scene::with(SLASH, SLASH, &["big", "small"], more, "");
+    let scene = Scene::with(SLASH, SLASH, &["big", "small"], QUOTA, "");
     scene.source.add("big", 300);
     scene.source.add("small", 50);
     let output = scene.run(&["--once"]);

@@ -9,7 +9,7 @@ use std::{
 };
 use support::{
     between::{Deed, From},
-    migration::{SLASH, Scene, Server, assert_same_messages, said},
+    migration::{QUOTA, SLASH, Scene, Server, assert_same_messages, said},
 };
 
 const BODIES: &str = "BODY.PEEK[])";
@@ -291,4 +291,28 @@ fn a_source_that_asks_to_be_left_alone_is() {
     assert_got_over(&scene);
     let asked = asked.lock().unwrap();
     assert!(asked[1] - asked[0] >= ALONE, "{:?}", asked[1] - asked[0]);
+}
+
+/// Not every server says OVERQUOTA: Zimbra says nothing, Courier ALERT. The account stops all
+/// the same, and no message is taken for one that the target refuses.
+#[test]
+fn over_quota_in_other_words() {
+    for words in ["APPEND failed", "[ALERT] You exceeded your mail quota."] {
+        let scene = Scene::with(SLASH, SLASH, &["bob"], QUOTA, "");
+        scene.source.add("bob", 150);
+        scene.between(&scene.target, move |from, line| {
+            match (from, line.split_once(' ')) {
+                (From::Server, Some((tag, rest))) if rest.starts_with("NO [OVERQUOTA]") => {
+                    Deed::Instead(format!("{tag} NO {words}"))
+                }
+                _ => Deed::Pass,
+            }
+        });
+        let output = scene.run(&["--once"]);
+        let account = &said(&output, "account")[0];
+        assert_eq!(output.status.code(), Some(75), "{account}");
+        let stopped = account["stopped"].as_str().unwrap_or_default();
+        assert!(stopped.starts_with("over quota"), "{account}");
+        assert_eq!(account["refused"], 0, "{account}");
+    }
 }

@@ -31,7 +31,7 @@ impl<'s> ImapTarget<'s> {
         }
     }
 
-    /// A bare NO may mean that the account is full, as Zimbra says it.
+    /// A bare NO may mean that the account is full, as Zimbra and Courier say it.
     async fn explained(&mut self, failed: &Error, bytes: u64) -> Failure {
         let failure = failure(failed);
         let Failure::Refused { reply } = failure else {
@@ -41,7 +41,8 @@ impl<'s> ImapTarget<'s> {
         if let Err(error) = self.session.noop().await {
             return self::failure(&error);
         }
-        if failed.code().is_some() {
+        // Courier says ALERT; the other codes that are known say what it is.
+        if !matches!(failed.code(), None | Some(Code::Alert | Code::Other(_))) {
             return Failure::Refused { reply };
         }
         match self.session.quota(self.name).await {

@@ -33,6 +33,10 @@ pub const DOT: Naming = Naming {
     prefix: "INBOX.",
 };
 
+/// Lines for a Dovecot that takes 100 messages of a user.
+pub const QUOTA: &str = "mail_plugins = quota\\nprotocol imap {\\nmail_plugins = quota imap_quota\\n}\\n\
+     plugin {\\nquota = maildir:User quota\\nquota_rule = *:messages=100\\n}";
+
 pub struct Server {
     pub peer: Peer,
     pub naming: Naming,
