@@ -4,7 +4,15 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 use support::{
     client::Client,
     peers::Peer,
@@ -195,38 +203,30 @@ fn a_postfix_that_counts_messages_is_not_overrun() {
     relay.assert_clean();
 }
 
-/// A server that is slow while it has more than two messages in hand.
+/// The reasons, one after another, each for as long as it takes to see it.
 #[test]
 fn the_reason_of_slowness_is_in_the_status() {
     let directory = temp();
-    let server = Scripted::new(|ask| match ask {
-        Ask::Mail(_) => Act::Go,
-        Ask::Dot(..) => Act::Wait(std::time::Duration::from_millis(20)),
+    let slow = Arc::new(AtomicBool::new(true));
+    let seen = slow.clone();
+    let server = Scripted::new(move |ask| match ask {
+        Ask::Dot(..) if seen.load(Ordering::SeqCst) => Act::Wait(Duration::from_millis(500)),
         _ => Act::Go,
     });
-    let relay = held(
-        directory.path(),
-        &Settings::to(server.port),
-        &mailboxes(400),
-    );
+    let settings = Settings::to(server.port);
+    let relay = held(directory.path(), &settings, &mailboxes(400));
     load(&relay, &["connections=3"]);
     relay.ok(&["release", DOMAIN, "--detach"]);
-    poll("all connections", || {
-        slowed(&relay)
-            .contains("all 3 connections are in use")
-            .then_some(())
-    });
+    let limited = |reason: &str| {
+        poll(reason, || slowed(&relay).contains(reason).then_some(()));
+    };
+    limited("all 3 connections are in use");
     let shown = text(&relay.ok(&["status"]));
-    assert!(
-        shown.contains("limited: all 3 connections are in use"),
-        "{shown}"
-    );
+    let line = "limited: all 3 connections are in use";
+    assert!(shown.contains(line), "{shown}");
     load(&relay, &["bytes_rate=16KiB/s"]);
-    poll("the narrow line", || {
-        slowed(&relay)
-            .contains("bytes_rate 16 KiB/s is reached")
-            .then_some(())
-    });
+    slow.store(false, Ordering::SeqCst);
+    limited("bytes_rate 16 KiB/s is reached");
     load(&relay, &["--reset"]);
     relay.await_forward();
     relay.assert_clean();

@@ -22,6 +22,7 @@ mod mover;
 mod network;
 mod paths;
 mod problems;
+mod rate;
 mod read;
 mod section;
 mod show;
