@@ -224,9 +224,9 @@ fn the_reason_of_slowness_is_in_the_status() {
     let shown = text(&relay.ok(&["status"]));
     let line = "limited: all 3 connections are in use";
     assert!(shown.contains(line), "{shown}");
-    load(&relay, &["bytes_rate=16KiB/s"]);
+    load(&relay, &["bytes_rate=8KiB/s"]);
     slow.store(false, Ordering::SeqCst);
-    limited("bytes_rate 16 KiB/s is reached");
+    limited("bytes_rate 8 KiB/s is reached");
     load(&relay, &["--reset"]);
     relay.await_forward();
     relay.assert_clean();
