@@ -19,6 +19,7 @@
 //! until the destination was asked for it, or `release.in_doubt` decides.
 
 mod auth;
+mod board;
 mod brake;
 mod callout;
 mod chunk;
@@ -48,6 +49,7 @@ mod reach;
 pub mod reply;
 pub mod retry;
 pub mod room;
+mod row;
 mod runner;
 mod settle;
 mod status;

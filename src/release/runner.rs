@@ -5,6 +5,7 @@
 //! next time that somebody waits for.
 
 use super::{
+    board::{Board, Shown},
     brake::{Bound, Brake},
     connection::Connection,
     deliver::Orders,
@@ -16,8 +17,6 @@ use super::{
     outcome::Signal,
     reach::Reach,
     retry,
-    status::{Rate, ReleaseStatus},
-    throttle::Throttle,
     train::run,
 };
 use crate::{
@@ -25,12 +24,7 @@ use crate::{
     mail::QueueId,
     spool::{Cause, DomainCommand, SpoolError, Unfinished},
 };
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -48,47 +42,6 @@ pub(super) struct Plan {
     pub last: Option<QueueId>,
     /// Whether each mailbox waits for its gate.
     pub gated: bool,
-}
-
-/// What a runner shows.
-pub(super) struct Board {
-    shown: Mutex<Shown>,
-    throttle: Arc<Throttle>,
-}
-
-#[derive(Default)]
-struct Shown {
-    status: ReleaseStatus,
-    rate: Rate,
-    bound: Bound,
-    /// Why there are fewer connections than there may be.
-    why_fewer: Option<String>,
-}
-
-impl Board {
-    pub fn new(throttle: Arc<Throttle>) -> Self {
-        Self {
-            shown: Mutex::default(),
-            throttle,
-        }
-    }
-
-    /// As it stands.
-    pub fn read(&self, now_ms: u64) -> ReleaseStatus {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slowed: Vec<String> = Vec::new();
-        slowed.extend(shown.bound.words(shown.why_fewer.as_deref()));
-        slowed.extend(self.throttle.felt(std::time::Instant::now()));
-        ReleaseStatus {
-            rate: shown.rate.per_second(now_ms),
-            slowed,
-            ..shown.status.clone()
-        }
-    }
-
-    fn write(&self, change: impl FnOnce(&mut Shown)) {
-        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
-    }
 }
 
 type Loading = Pin<Box<dyn Future<Output = (Load, Result<Vec<Unfinished>, SpoolError>)> + Send>>;

@@ -1,6 +1,7 @@
 //! One runner for each domain that is being released.
 
 use super::{
+    board::Board,
     brake::Brake,
     callout::{Callouts, Finding},
     connection::Setup,
@@ -11,7 +12,7 @@ use super::{
     notices::Notices,
     order::{Limits, Order},
     reply::Failure,
-    runner::{Board, Plan, Runner},
+    runner::{Plan, Runner},
     status::ReleaseStatus,
     target::Target,
     timeouts::Timeouts,
