@@ -32,6 +32,9 @@ pub mod hooks {}
 #[doc = include_str!("imap.md")]
 pub mod imap {}
 
+#[doc = include_str!("measured.md")]
+pub mod measured {}
+
 #[doc = include_str!("mover.md")]
 pub mod mover {}
 
