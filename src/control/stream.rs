@@ -6,16 +6,30 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use http_body_util::channel::{Channel, Sender};
+use futures_util::stream;
 use serde::Serialize;
 use std::future::Future;
+use tokio::sync::mpsc;
 
 /// Pieces on their way to a slow client.
 const PIECES: usize = 4;
 /// JSON lines are gathered up to this size.
 const PIECE_BYTES: usize = 32 * 1024;
 
-type Pieces = Sender<Bytes, SpoolError>;
+/// Pieces and what ends them go through one channel, so that an end never overtakes a piece:
+/// http-body-util's own, which has two, loses the last piece when it comes between its looks
+/// at them.
+type Pieces = mpsc::Sender<Result<Bytes, SpoolError>>;
+
+/// A body of what is sent, and who sends it.
+fn pieces() -> (Pieces, Body) {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let next = |mut receiver: mpsc::Receiver<_>| async {
+        let piece = receiver.recv().await;
+        piece.map(|piece| (piece, receiver))
+    };
+    (sender, Body::from_stream(stream::unfold(receiver, next)))
+}
 
 /// Something that is walked over, an item at a time.
 pub trait Walk: Send + 'static {
@@ -33,18 +47,17 @@ pub trait Walk: Send + 'static {
 /// Those of the spool.
 pub async fn walk(mut walk: impl Walk) -> Result<Response, SpoolError> {
     let first = walk.next().await?;
-    let (pieces, body) = Channel::new(PIECES);
+    let (pieces, body) = pieces();
     tokio::spawn(async move {
-        let mut pieces = pieces;
-        if let Err(error) = send_walk(&mut pieces, first, &mut walk).await {
-            pieces.abort(error);
+        if let Err(error) = send_walk(&pieces, first, &mut walk).await {
+            let _ = pieces.send(Err(error)).await;
         }
     });
-    Ok(ndjson(Body::new(body)))
+    Ok(ndjson(body))
 }
 
 async fn send_walk<W: Walk>(
-    pieces: &mut Pieces,
+    pieces: &Pieces,
     first: Option<W::Item>,
     walk: &mut W,
 ) -> Result<(), SpoolError> {
@@ -54,7 +67,7 @@ async fn send_walk<W: Walk>(
         line(&mut lines, &item);
         if lines.len() >= PIECE_BYTES
             && pieces
-                .send_data(std::mem::take(&mut lines).into())
+                .send(Ok(std::mem::take(&mut lines).into()))
                 .await
                 .is_err()
         {
@@ -63,7 +76,7 @@ async fn send_walk<W: Walk>(
         }
         next = walk.next().await?;
     }
-    let _ = pieces.send_data(lines.into()).await;
+    let _ = pieces.send(Ok(lines.into())).await;
     Ok(())
 }
 
@@ -80,34 +93,33 @@ pub fn lines<T: Serialize>(values: impl IntoIterator<Item = T>) -> Response {
 /// damaged cannot pass for a whole one.
 pub fn raw(body: Box<dyn spool::Body>) -> Response {
     let length = body.size().to_string();
-    let (pieces, channel) = Channel::new(PIECES);
+    let (pieces, channel) = pieces();
     tokio::spawn(async move {
-        let mut pieces = pieces;
-        if let Err(error) = send_raw(&mut pieces, body).await {
+        if let Err(error) = send_raw(&pieces, body).await {
             tracing::error!("a message could not be read: {error}");
-            pieces.abort(error);
+            let _ = pieces.send(Err(error)).await;
         }
     });
     let headers = [
         (header::CONTENT_TYPE, "message/rfc822".to_owned()),
         (header::CONTENT_LENGTH, length),
     ];
-    (headers, Body::new(channel)).into_response()
+    (headers, channel).into_response()
 }
 
 /// The last piece waits for the verdict on the digest: of a damaged message a client gets
 /// less than the length that it was told.
-async fn send_raw(pieces: &mut Pieces, mut body: Box<dyn spool::Body>) -> Result<(), SpoolError> {
+async fn send_raw(pieces: &Pieces, mut body: Box<dyn spool::Body>) -> Result<(), SpoolError> {
     let mut held_back: Option<Vec<u8>> = None;
     while let Some(piece) = body.next().await? {
         if let Some(ready) = held_back.replace(piece)
-            && pieces.send_data(ready.into()).await.is_err()
+            && pieces.send(Ok(ready.into())).await.is_err()
         {
             return Ok(());
         }
     }
     if let Some(last) = held_back {
-        let _ = pieces.send_data(last.into()).await;
+        let _ = pieces.send(Ok(last.into())).await;
     }
     Ok(())
 }
@@ -122,4 +134,41 @@ fn line<T: Serialize>(lines: &mut Vec<u8>, value: &T) {
 
 fn ndjson(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    struct Numbers(u32);
+
+    impl Walk for Numbers {
+        type Item = u32;
+
+        async fn next(&mut self) -> Result<Option<u32>, SpoolError> {
+            self.0 += 1;
+            // The reader is looking when the last one comes.
+            tokio::task::yield_now().await;
+            Ok((self.0 <= 3).then_some(self.0))
+        }
+    }
+
+    /// The end of an answer never overtakes its last piece.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_is_whole_whenever_it_ends() {
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            readers.push(tokio::spawn(async {
+                for _ in 0..50_000 {
+                    let answer = walk(Numbers(0)).await.unwrap();
+                    let whole = answer.into_body().collect().await.unwrap().to_bytes();
+                    assert_eq!(whole, "1\n2\n3\n");
+                }
+            }));
+        }
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    }
 }

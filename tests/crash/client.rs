@@ -285,7 +285,12 @@ fn disorder(log: &[Sent]) -> Vec<String> {
 fn export(relay: &Relay, directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let to = directory.join("export");
     let _ = fs::remove_dir_all(&to);
-    relay.ok(&["export", "--format", "eml", "--to", to.to_str().unwrap()]);
+    let output = relay.cli(&["export", "--format", "eml", "--to", to.to_str().unwrap()]);
+    if !output.status.success() {
+        // What is wrong with which body.
+        let recount = text(&relay.cli(&["--json", "fsck"]).stdout);
+        panic!("{}\n{recount}\n{}", text(&output.stderr), relay.log());
+    }
     let mut bodies = BTreeMap::new();
     collect(&to, &mut bodies);
     bodies

@@ -71,13 +71,20 @@ impl Browser {
         self.command("/execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// Waits until an expression in JavaScript is true.
+    /// Waits until an expression in JavaScript is true; of what is not on the page yet it is not.
     pub fn await_true(&self, expression: &str) {
         let end = Instant::now() + PATIENCE;
-        let script = format!("return Boolean({expression})");
-        while self.run(&script) != json!(true) {
-            let page = self.run("return document.body.innerText");
-            assert!(Instant::now() < end, "never true: {expression}\n{page}");
+        let script = format!(
+            "try {{ return Boolean({expression}) }} catch (error) {{ return String(error) }}"
+        );
+        loop {
+            let found = self.run(&script);
+            if found == json!(true) {
+                return;
+            }
+            let page = self.run("return document.body?.innerText");
+            let late = Instant::now() >= end;
+            assert!(!late, "never true: {expression}: {found}\n{page}");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
