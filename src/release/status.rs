@@ -19,7 +19,7 @@ pub struct ReleaseStatus {
     pub connections: usize,
     /// Connections that may be used at present.
     pub connections_allowed: usize,
-    /// Messages under way.
+    /// Connections that carry something now: a message, or a row of them.
     pub in_flight: usize,
     /// Deliveries in memory, ready or behind others of their mailbox.
     pub window: usize,

@@ -10,7 +10,7 @@ use crate::{
     release::{
         connection::Connection,
         deliver::{Fate, Orders, Outcome, deliver},
-        flight::{Way, fly},
+        flight::{Passenger, Way, fly},
         parcel::{Parcel, Shipment},
         peer::{self, CHUNKING, USUAL},
         reply::FailureKind,
@@ -93,25 +93,35 @@ async fn read_until(stream: &mut TcpStream, read: &mut String, what: &str, times
     }
 }
 
+/// These messages, ready for this connection; each of them must fly.
+async fn flight<'a>(
+    connection: &Connection,
+    messages: &'a [StoredMessage],
+    bodies: &'a mut [Told],
+) -> Vec<Passenger<'a>> {
+    let mut flight = Vec::new();
+    for (message, body) in messages.iter().zip(bodies) {
+        let shipment = Shipment {
+            message,
+            recipients: &[0],
+            hostname: HOSTNAME,
+        };
+        let parcel = Parcel::pack(connection, shipment, body).await;
+        match Way::of(connection, parcel.ok().unwrap()) {
+            Way::Flight(passenger) => flight.push(passenger),
+            Way::Alone(_) => panic!("it does not fly"),
+        }
+    }
+    flight
+}
+
 /// Three messages in one flight: how each ended, whether the connection is good, and what
 /// was read on the other side.
 async fn three(steps: Vec<Step>) -> ([String; 3], bool, String) {
     let (mut connection, server) = session(CHUNKING, steps).await;
     let messages = [0, 1, 2].map(message);
     let mut bodies = [0, 1, 2].map(|_| Told(vec![Ok(Some(MESSAGE.into()))]));
-    let mut flight = Vec::new();
-    for (message, body) in messages.iter().zip(&mut bodies) {
-        let shipment = Shipment {
-            message,
-            recipients: &[0],
-            hostname: HOSTNAME,
-        };
-        let parcel = Parcel::pack(&connection, shipment, body).await;
-        match Way::of(&connection, parcel.ok().unwrap()) {
-            Way::Flight(passenger) => flight.push(passenger),
-            Way::Alone(_) => panic!("it does not fly"),
-        }
-    }
+    let flight = flight(&connection, &messages, &mut bodies).await;
     let (_orders, mut seen) = watch::channel(Orders::Work);
     let mut told = Vec::new();
     let tell = |_: &Connection, outcome| told.push(outcome);
@@ -233,18 +243,7 @@ async fn no_chunk_leaves_without_its_attempt() {
     let (mut connection, server) = session(CHUNKING, vec![Await("RCPT", 1)]).await;
     let messages = [0, 1].map(message);
     let mut bodies = [0, 1].map(|_| Told(vec![Ok(Some(MESSAGE.into()))]));
-    let mut flight = Vec::new();
-    for (message, body) in messages.iter().zip(&mut bodies) {
-        let shipment = Shipment {
-            message,
-            recipients: &[0],
-            hostname: HOSTNAME,
-        };
-        let parcel = Parcel::pack(&connection, shipment, body).await;
-        if let Way::Flight(passenger) = Way::of(&connection, parcel.ok().unwrap()) {
-            flight.push(passenger);
-        }
-    }
+    let flight = flight(&connection, &messages, &mut bodies).await;
     let (_orders, mut seen) = watch::channel(Orders::Work);
     let mut told = Vec::new();
     let tell = |_: &Connection, outcome| told.push(outcome);
