@@ -301,13 +301,17 @@ pub async fn folder(
         permanent: &opened.permanent,
     };
     carry_flags(&settings, source, target, work.flags, &settled, report).await?;
+    let mut listed = true;
     if work.expunged {
-        expunged::follow(state, at, source, target, course.expunged, report).await?;
+        let policy = (course.expunged, standing.messages);
+        listed = expunged::follow(state, at, source, target, policy, report).await?;
     }
     Failpoint::MovePassed.pass();
     // Those that cannot be read are new again in the next pass.
     record.source_uidnext = unread.first().unwrap_or(standing.uidnext);
-    record.source_messages = standing.messages;
+    if listed {
+        record.source_messages = standing.messages;
+    }
     record.source_highestmodseq = standing.highestmodseq;
     record.match_below = None;
     state.put_folder(at, &record)?;

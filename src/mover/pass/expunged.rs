@@ -14,16 +14,21 @@ use crate::{
     },
 };
 
-/// Finds them and does as the configuration says.
+/// Finds them and does as the configuration says. `messages`: how many the source says that it
+/// has. A list that is shorter is not whole, or mail went meanwhile: nothing is believed gone by
+/// it, and the next pass looks again. Whether the list was whole.
 pub async fn follow(
     state: &State,
     at: At<'_>,
     source: &mut impl Source,
     target: &mut impl Folder,
-    policy: Expunged,
+    (policy, messages): (Expunged, u32),
     report: &mut Report,
-) -> Result<(), CopyError> {
+) -> Result<bool, CopyError> {
     let there = source.uids(1, u32::MAX).await?;
+    if there.len() < u64::from(messages) {
+        return Ok(false);
+    }
     let (mut kept, mut removed): (Vec<(u32, MessageRecord)>, Vec<_>) = (Vec::new(), Vec::new());
     let mut copies = UidSet::new();
     let mirrors = policy == Expunged::Mirror && target.can_remove();
@@ -55,5 +60,5 @@ pub async fn follow(
     state.settle(at, &kept)?;
     report.removed += removed.len() as u64;
     report.expunged += kept.len() as u64;
-    Ok(())
+    Ok(true)
 }

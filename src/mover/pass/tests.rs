@@ -36,6 +36,8 @@ struct Server {
     scans: u32,
     /// UIDs of messages that it has and does not give.
     damaged: Vec<u32>,
+    /// UIDs that it leaves out of a list of all.
+    unlisted: Vec<u32>,
 }
 
 impl Server {
@@ -48,6 +50,7 @@ impl Server {
             fates: VecDeque::new(),
             scans: 0,
             damaged: Vec::new(),
+            unlisted: Vec::new(),
         }
     }
 
@@ -117,7 +120,9 @@ impl Server {
 
 impl Source for Server {
     async fn uids(&mut self, first: u32, last: u32) -> Result<UidSet, Failure> {
-        Ok(self.in_range(first, last))
+        let all = self.in_range(first, last);
+        let listed = all.iter().filter(|uid| !self.unlisted.contains(uid));
+        Ok(listed.collect())
     }
 
     async fn scan(&mut self, uids: &UidSet, since: Option<u64>) -> Result<Scanned, Failure> {
@@ -334,6 +339,31 @@ fn a_mirror_removes_what_the_mover_has_put_there_and_nothing_else() {
     assert_eq!(left, [2, 3, 7]);
     let report = pass_by(by, directory.path(), &mut source, &mut target);
     assert_eq!(report, Report::default());
+}
+
+/// A list that is shorter than the folder says nothing about what is gone.
+#[test]
+fn a_mirror_removes_nothing_by_a_list_that_is_not_whole() {
+    for by in [Expunged::Mirror, Expunged::Keep] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut source, mut target) = (Server::new(), Server::new());
+        for body in [1, 2, 3] {
+            source.add(body, Vec::new());
+        }
+        pass(directory.path(), &mut source, &mut target);
+        source.messages.retain(|one| one.body != 1);
+        source.unlisted = vec![source.messages[0].uid];
+        let report = pass_by(by, directory.path(), &mut source, &mut target);
+        assert_eq!((report.removed, report.expunged), (0, 0));
+        assert_eq!(target.content().len(), 3);
+        source.unlisted.clear();
+        let report = pass_by(by, directory.path(), &mut source, &mut target);
+        assert_eq!(
+            report.removed + report.expunged,
+            1,
+            "the next pass looks again"
+        );
+    }
 }
 
 #[test]
