@@ -9,15 +9,23 @@
 //! After a failure the spool opens itself again, and tells of it by [`Change::Reopened`]. The embedded engine stands in [`rocks`]; a replicated
 //! one can stand beside it, so nothing of an engine shows here.
 
+mod course;
+mod domain;
 mod error;
+mod ledger;
 mod measures;
 mod model;
 mod plan;
 mod receipt;
 #[cfg(feature = "engine")]
 pub mod rocks;
+#[cfg(feature = "engine")]
+pub(crate) mod steps;
 
+pub use course::Course;
+pub use domain::{DomainCommand, DomainEvent, DomainStatus, Phase};
 pub use error::SpoolError;
+pub use ledger::{Ledger, Recount, RecountedDomain, Tally};
 pub use measures::Measures;
 pub use model::*;
 pub use plan::{Canary, Gate};

@@ -5,12 +5,13 @@ use super::{
     layout::{DomainNumber, Key, Stage},
     record::{BodyAt, DeliveryRecord, EventRecord, MessageRecord, OrderRecord},
     request::{Accept, Bytes},
-    steps::{Effect, effect},
     store::Walk,
 };
 use crate::{
     mail::{DeliveryId, Digest, QueueId, REPORTS_DOMAIN, report::Kind},
-    spool::{Cause, Change, Phase, Receipt, Report, SpoolError, Standing, Step, Transition},
+    spool::{
+        Change, Phase, Receipt, Report, SpoolError, Standing, Step, Transition, steps::Effect,
+    },
 };
 use std::collections::{BTreeSet, HashSet};
 
@@ -71,7 +72,8 @@ impl Committer {
                 changed_ms: envelope.received_ms,
             };
             self.put_delivery(turn, delivery, &record)?;
-            self.books.count(domain, None, record.standing, size)?;
+            let ledger = &mut self.books.change(domain)?.ledger;
+            ledger.accept(record.standing, size);
             self.arrived(turn, domain, envelope.received_ms)?;
         }
         let recipients = &mut envelope.recipients.iter();
@@ -101,7 +103,7 @@ impl Committer {
     ) -> Result<(), SpoolError> {
         let record = self.books.change(domain)?;
         record.last_arrival_ms = record.last_arrival_ms.max(at_ms);
-        if record.phase != Phase::Hold {
+        if record.course.phase != Phase::Hold {
             let name = self.books.name(domain).unwrap_or_default().to_owned();
             let change = Change::Arrived { domain: name };
             if !turn.changes.contains(&change) {
@@ -122,18 +124,14 @@ impl Committer {
         let mut seen = HashSet::new();
         for transition in steps {
             let record = self.delivery(turn, transition.delivery)?;
-            let phase = self.books.domain(DomainNumber(record.domain))?.phase;
+            let phase = self.books.domain(DomainNumber(record.domain))?.course.phase;
             let attempting = self.books.attempts.contains(&transition.delivery);
             if transition.step == Step::Rewind {
                 self.check_body(transition.delivery.message)?;
             }
-            let effect = effect(&transition, &record, phase, attempting)?;
+            let effect = transition.effect(record.standing, phase, attempting)?;
             if !seen.insert(transition.delivery) {
-                return Err(SpoolError::Conflict {
-                    delivery: transition.delivery,
-                    state: record.standing.state(phase),
-                    step: transition.step.done(),
-                });
+                return Err(transition.conflict(record.standing, phase));
             }
             planned.push((transition, record, effect));
         }
@@ -242,36 +240,23 @@ impl Committer {
         before: DeliveryRecord,
         to: Standing,
     ) -> Result<(), SpoolError> {
-        let Transition {
-            delivery: id,
-            step,
-            cause,
-            remote,
-            at_ms,
-        } = transition;
-        let domain = DomainNumber(before.domain);
-        let from = before.standing;
-        self.books.count(domain, Some(from), to, before.size)?;
+        let (domain, from) = (DomainNumber(before.domain), before.standing);
         let ledger = &mut self.books.change(domain)?.ledger;
-        match (step, from) {
-            (Step::Retry, Standing::InDoubt { .. }) => ledger.resent += 1,
-            (Step::Found, _) => ledger.found += 1,
-            (Step::Doubt { .. } | Step::Rewind, _) => ledger.doubted += 1,
-            _ => {}
-        }
-        // A person's decision, or a policy's, changes what the lane may do next; a release
-        // knows the steps of its own attempts.
-        if matches!(
-            step,
-            Step::Retry | Step::Absent | Step::Found | Step::Rewind | Step::Bounce | Step::Drop
-        ) || (step == Step::Park && matches!(cause, Cause::Operator(_)))
-        {
+        ledger.advance(transition.step, from, to, before.size);
+        if transition.requeues() {
             let name = self.books.name(domain).unwrap_or_default().to_owned();
             turn.changes.push(Change::Requeued {
                 domain: name,
                 lane: before.lane,
             });
         }
+        let Transition {
+            delivery: id,
+            cause,
+            remote,
+            at_ms,
+            ..
+        } = transition;
         let event = EventRecord {
             at_ms,
             from,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{LoadChange, LoadSet},
     mail::{DeliveryId, QueueId},
-    spool::{Cause, DomainStatus, Gate, Ledger, Phase, SpoolError, Standing, Tally},
+    spool::{Cause, Course, DomainStatus, Ledger, SpoolError},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -83,13 +83,7 @@ impl Books {
         self.head.next_domain += 1;
         let record = DomainRecord {
             number,
-            phase: Phase::Hold,
-            phase_since_ms: now_ms,
-            paused: None,
-            then: Phase::Forward,
-            to: None,
-            canary: None,
-            gate: Gate::Open,
+            course: Course::new(now_ms),
             last_arrival_ms: 0,
             ledger: Ledger::default(),
             removed: Removed::default(),
@@ -164,44 +158,6 @@ impl Books {
         event
     }
 
-    /// Moves one delivery of `bytes` from one standing to another; from nothing when it is
-    /// new.
-    pub fn count(
-        &mut self,
-        domain: DomainNumber,
-        from: Option<Standing>,
-        to: Standing,
-        bytes: u64,
-    ) -> Result<(), SpoolError> {
-        let ledger = &mut self.change(domain)?.ledger;
-        match from {
-            Some(from) => {
-                let tally = column(ledger, from);
-                tally.count = tally.count.saturating_sub(1);
-                tally.bytes = tally.bytes.saturating_sub(bytes);
-            }
-            None => add(&mut ledger.accepted, bytes),
-        }
-        add(column(ledger, to), bytes);
-        Ok(())
-    }
-
-    /// Puts a domain into another phase, with its event.
-    pub fn enter(
-        &mut self,
-        batch: &mut Batch,
-        domain: DomainNumber,
-        phase: Phase,
-        cause: &Cause,
-        now_ms: u64,
-    ) -> Result<(), SpoolError> {
-        let record = self.change(domain)?;
-        let what = format!("phase {} -> {phase}", record.phase);
-        record.phase = phase;
-        record.phase_since_ms = now_ms;
-        self.note(batch, domain, what, cause, now_ms)
-    }
-
     /// Writes an event of a domain.
     pub fn note(
         &mut self,
@@ -224,18 +180,18 @@ impl Books {
 
     /// Ends releases that have nothing left, as each domain said it wants to go on.
     pub fn settle(&mut self, batch: &mut Batch, now_ms: u64) -> Result<(), SpoolError> {
-        let drained: Vec<(DomainNumber, Phase)> = self
-            .touched
-            .iter()
-            .filter_map(|number| Some((*number, &self.domains.get(number)?.1)))
-            .filter(|(_, record)| record.phase == Phase::Release && record.ledger.backlog() == 0)
-            // What arrives from then on would go at once.
-            .filter(|(_, record)| record.canary.is_none() && record.gate == Gate::Open)
-            .map(|(number, record)| (number, record.then))
-            .collect();
-        for (number, then) in drained {
+        let mut drained = Vec::new();
+        for number in &self.touched {
+            if let Some((_, record)) = self.domains.get_mut(number)
+                && record.ledger.backlog() == 0
+                && let Some(what) = record.course.drained(now_ms)
+            {
+                drained.push((*number, what));
+            }
+        }
+        for (number, what) in drained {
             let cause = Cause::Policy("the backlog is empty".into());
-            self.enter(batch, number, then, &cause, now_ms)?;
+            self.note(batch, number, what, &cause, now_ms)?;
         }
         Ok(())
     }
@@ -256,39 +212,21 @@ impl Books {
     }
 
     fn shown(&self, number: DomainNumber, name: &str, record: &DomainRecord) -> DomainStatus {
+        let course = record.course.clone();
         DomainStatus {
             name: name.to_owned(),
-            phase: record.phase,
-            phase_since_ms: record.phase_since_ms,
-            paused: record.paused.clone(),
-            then: record.then,
-            to: record.to.clone(),
-            canary: record.canary,
-            gate: record.gate,
+            phase: course.phase,
+            phase_since_ms: course.phase_since_ms,
+            paused: course.paused,
+            then: course.then,
+            to: course.to,
+            canary: course.canary,
+            gate: course.gate,
             load: self.loads.get(&number).copied().unwrap_or_default(),
             last_arrival_ms: record.last_arrival_ms,
             ledger: record.ledger,
         }
     }
-}
-
-/// The counter of a standing.
-pub fn column(ledger: &mut Ledger, standing: Standing) -> &mut Tally {
-    match standing {
-        Standing::Waiting => &mut ledger.waiting,
-        Standing::Deferred { .. } => &mut ledger.deferred,
-        Standing::InDoubt { .. } => &mut ledger.in_doubt,
-        Standing::Delivered => &mut ledger.delivered,
-        Standing::Parked => &mut ledger.parked,
-        Standing::Bounced => &mut ledger.bounced,
-        Standing::Dropped => &mut ledger.dropped,
-    }
-}
-
-/// Counts one more delivery.
-pub fn add(tally: &mut Tally, bytes: u64) {
-    tally.count += 1;
-    tally.bytes += bytes;
 }
 
 fn unknown(number: DomainNumber) -> SpoolError {

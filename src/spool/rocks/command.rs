@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     mail::QueueId,
-    spool::{Canary, Cause, DomainCommand, DomainStatus, Gate, Phase, SpoolError},
+    spool::{Canary, Cause, DomainCommand, DomainStatus, SpoolError},
 };
 
 /// Messages that may be told to go first: a person looks at each reply.
@@ -26,78 +26,20 @@ impl Committer {
         let now_ms = (self.clock)();
         let number = self.books.number(name);
         let number = number.ok_or_else(|| SpoolError::UnknownDomain(name.to_owned()))?;
-        let before = self.books.domain(number)?.phase;
+        let canary = match command {
+            DomainCommand::Release { canary, .. } => canary,
+            _ => None,
+        };
+        let first = match canary {
+            Some(wanted) => self.first_of_backlog(number, wanted, now_ms)?,
+            None => None,
+        };
         let batch = &mut turn.batch;
-        let mut what = None;
-        match command {
-            DomainCommand::Hold => {
-                let record = self.books.change(number)?;
-                record.canary = None;
-                record.gate = Gate::Open;
-                if before != Phase::Hold {
-                    self.books
-                        .enter(batch, number, Phase::Hold, cause, now_ms)?;
-                }
-            }
-            DomainCommand::Release {
-                to,
-                then,
-                canary,
-                gate,
-            } => {
-                let first = match canary {
-                    Some(wanted) => self.first_of_backlog(number, wanted, now_ms)?,
-                    None => None,
-                };
-                let record = self.books.change(number)?;
-                record.then = then;
-                record.paused = None;
-                record.canary = first;
-                let waits = record.gate != gate && gate != Gate::Open;
-                record.gate = gate;
-                let mut said = Vec::new();
-                if to.is_some() && record.to != to {
-                    record.to.clone_from(&to);
-                    said.push(format!("destination {}", to.unwrap_or_default()));
-                }
-                said.extend(first.map(|first| format!("canary {}", first.messages)));
-                said.extend(waits.then(|| format!("gate {gate}")));
-                for what in said {
-                    self.books.note(batch, number, what, cause, now_ms)?;
-                }
-                if before != Phase::Release {
-                    self.books
-                        .enter(batch, number, Phase::Release, cause, now_ms)?;
-                }
-            }
-            DomainCommand::Open => {
-                let gate = std::mem::take(&mut self.books.change(number)?.gate);
-                what = (gate != Gate::Open).then(|| format!("gate {gate} -> open"));
-            }
-            DomainCommand::EndCanary => {
-                let record = self.books.change(number)?;
-                if let Some(canary) = record.canary.as_mut().filter(|canary| !canary.sent) {
-                    canary.sent = true;
-                    let reason = format!("the canary of {} was sent", canary.messages);
-                    what = Some(format!("paused: {reason}"));
-                    record.paused = Some(reason);
-                }
-            }
-            DomainCommand::Pause { reason } => {
-                what = Some(format!("paused: {reason}"));
-                self.books.change(number)?.paused = Some(reason);
-            }
-            DomainCommand::Resume => {
-                let record = self.books.change(number)?;
-                // Whoever goes on has looked at it.
-                record.canary = record.canary.filter(|canary| !canary.sent);
-                what = record.paused.take().map(|_| "resumed".into());
-            }
-            DomainCommand::Limit(change) => {
-                self.books.limit(batch, number, change, cause, now_ms)?;
-            }
+        if let DomainCommand::Limit(change) = command {
+            self.books.limit(batch, number, change, cause, now_ms)?;
         }
-        if let Some(what) = what {
+        let course = &mut self.books.change(number)?.course;
+        for what in course.take(command, first, now_ms) {
             self.books.note(batch, number, what, cause, now_ms)?;
         }
         self.books.settle(batch, now_ms)?;

@@ -2,9 +2,8 @@
 //! are files beside it.
 //!
 //! - `commit`: the one thread that writes; `request`: what it can be asked for;
-//!   `apply`, `purge`, `recount`: what each request changes; `steps`: the states of a
-//!   delivery; `books`: counters and phases; `unconfirmed`: what a lost 250 may
-//!   bring again.
+//!   `apply`, `purge`, `recount`: what each request changes; `books`: counters and
+//!   phases; `unconfirmed`: what a lost 250 may bring again.
 //! - `draft`: a message on its way in; `files`: large bodies; `read`: everything out.
 //! - `reopen`: opening, also again after a failure, of which `outage` tells and during
 //!   which readers find nothing on the `shelf`; `recover`: what a crash has left;
@@ -30,7 +29,6 @@ mod reopen;
 mod request;
 mod shelf;
 mod space;
-mod steps;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,6 @@
 //! finished message's bytes, later its records. The ledger goes on counting what was removed.
 
 use super::{
-    books,
     commit::{Committer, Turn},
     layout::{DomainNumber, Key, KeyReader, Kind, Stage},
     record::{BodyAt, DeliveryRecord, MessageRecord, decode},
@@ -122,7 +121,7 @@ impl Committer {
                 Standing::Dropped => &mut columns.dropped,
                 _ => &mut columns.delivered,
             };
-            books::add(tally, record.size);
+            tally.add(record.size);
         }
         let events = Key::message_events(id);
         self.store

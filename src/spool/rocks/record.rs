@@ -4,7 +4,7 @@
 
 use crate::{
     mail::{Digest, Envelope, Lane, QueueId},
-    spool::{Canary, Cause, Gate, Ledger, Phase, Remote, SpoolError, Standing, Tally},
+    spool::{Cause, Course, Ledger, Remote, SpoolError, Standing, Tally},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -115,19 +115,7 @@ pub struct DomainRecord {
     /// Its number in keys.
     pub number: u32,
     /// Where it stands.
-    pub phase: Phase,
-    /// Since when, milliseconds since 1970.
-    pub phase_since_ms: u64,
-    /// Why it is paused.
-    pub paused: Option<String>,
-    /// Where it goes when a release has nothing left.
-    pub then: Phase,
-    /// A destination in the place of the configured one.
-    pub to: Option<String>,
-    /// The messages that go before all others.
-    pub canary: Option<Canary>,
-    /// Who says that mail may go.
-    pub gate: Gate,
+    pub course: Course,
     /// When mail last arrived, milliseconds since 1970; 0 for never.
     pub last_arrival_ms: u64,
     /// How many deliveries stand where, removed ones included.

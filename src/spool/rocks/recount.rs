@@ -2,7 +2,6 @@
 //! for, and what can be put right without losing mail.
 
 use super::{
-    books,
     commit::{Committer, Turn},
     files::Files,
     layout::{DomainNumber, Key, KeyReader, Kind},
@@ -154,8 +153,7 @@ impl Count<'_> {
         self.report.deliveries += 1;
         let domain = DomainNumber(record.domain);
         let ledger = self.ledgers.entry(domain).or_default();
-        books::add(&mut ledger.accepted, record.size);
-        books::add(books::column(ledger, record.standing), record.size);
+        ledger.accept(record.standing, record.size);
         let named = || format!("{}:{}", id.message, id.recipient);
         if !record.standing.is_final() {
             let expected = OrderRecord {
