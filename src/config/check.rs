@@ -1,7 +1,25 @@
 //! The `[check]` table.
 
-use super::{Check, default, keys, section::Section};
-use std::path::Path;
+use super::{default, keys, section::Section};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// `[check]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// How often the daemon looks by itself while a domain is held; zero: never. Default
+    /// 10 min.
+    pub every: Duration,
+    /// The port at which this host reaches its own listener under the relay's name.
+    /// Default 25.
+    pub port: u16,
+    /// `HOST:PORT` of the proxy to the web; none: directly.
+    pub https_proxy: Option<String>,
+    /// Authorities in PEM to believe in the place of the system's.
+    pub ca: Option<PathBuf>,
+}
 
 pub(super) fn check(root: &Section<'_>, base: &Path) -> Check {
     let section = root.section("check", keys::CHECK);

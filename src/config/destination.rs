@@ -1,13 +1,97 @@
 //! A server to send to: where it is, and how it is spoken to.
 
 use super::{
-    Destination, DestinationLogin, DestinationProtocol, DestinationSecret, DestinationTls, Load,
-    ProblemKind, default,
+    Load, ProblemKind, default,
     entry::{Entry, quoted},
     host, keys,
     section::Section,
 };
-use std::{fmt::Display, net::IpAddr, path::Path, str::FromStr};
+use std::{
+    fmt::Display,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Where a domain's mail is released to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// Name or address.
+    pub host: String,
+    /// Default 25.
+    pub port: u16,
+    /// Default SMTP.
+    pub protocol: DestinationProtocol,
+    /// Default opportunistic.
+    pub tls: DestinationTls,
+    /// Default auto.
+    pub xclient: DestinationXclient,
+    /// How much it is asked to take at most.
+    pub load: Load,
+    /// PEM with the authorities that are believed in the place of this host's.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of the certificate in lower case hexadecimal digits: it is believed, and no
+    /// other.
+    pub pin: Option<String>,
+    /// The address of this host that connections come from; default: the system's choice.
+    pub source: Option<IpAddr>,
+    /// Who logs in (RFC 4954), where that is asked for.
+    pub login: Option<DestinationLogin>,
+}
+
+/// A login at a destination.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DestinationLogin {
+    /// Its name there.
+    pub user: String,
+    /// What proves it.
+    pub secret: DestinationSecret,
+}
+
+/// A secret, by its file, whose first line is read for each connection, or by a command: it
+/// may be renewed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DestinationSecret {
+    /// For SASL PLAIN (RFC 4616) or LOGIN.
+    Password(PathBuf),
+    /// An OAuth 2 access token, for XOAUTH2.
+    Token(PathBuf),
+    /// The same from a command for /bin/sh, which is run for each connection.
+    TokenCommand(String),
+}
+
+/// How the destination is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationProtocol {
+    /// RFC 5321.
+    Smtp,
+    /// RFC 2033: a reply for each recipient after end-of-data.
+    Lmtp,
+}
+
+/// TLS towards the destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationTls {
+    /// Never.
+    None,
+    /// STARTTLS where offered, with any certificate (RFC 7435).
+    Opportunistic,
+    /// STARTTLS or nothing, with any certificate.
+    Required,
+    /// STARTTLS or nothing, with a certificate of a known authority for the host's name.
+    Verified,
+}
+
+/// Whether the destination is told from which client a message came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DestinationXclient {
+    /// By XCLIENT where it is offered, else by XFORWARD where that is.
+    Auto,
+    /// Never.
+    Off,
+    /// By XCLIENT, or nothing is sent.
+    Require,
+}
 
 /// The table of a server to send to, which must be under `key`.
 pub(super) fn destination(

@@ -1,13 +1,32 @@
 //! The `[dns]` table: who is asked.
 
 use super::{
-    DnsConfig, DnsZone,
     entry::{Entry, Seen, quoted},
     host, keys,
     section::Section,
 };
 use std::net::{IpAddr, SocketAddr};
 use toml::de::DeValue;
+
+/// `[dns]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DnsConfig {
+    /// The resolvers; none: the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Whether the names of clients are looked up. Default yes.
+    pub client_names: bool,
+    /// Zones whose authoritative servers are these, whatever the NS records say.
+    pub zones: Vec<DnsZone>,
+}
+
+/// `[[dns.zone]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DnsZone {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its authoritative servers.
+    pub servers: Vec<SocketAddr>,
+}
 
 pub(super) fn dns(root: &Section<'_>) -> DnsConfig {
     let section = root.section("dns", keys::DNS);

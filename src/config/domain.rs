@@ -1,14 +1,36 @@
 //! The `[[domain]]` tables: which mail is taken and where it is released to.
 
 use super::{
-    Domain, Recipients,
+    Destination,
     destination::destination,
     entry::{Seen, quoted},
     host, keys, paths,
     section::Section,
 };
 use crate::mail::REPORTS_DOMAIN;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// `[[domain]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Which recipients it has.
+    pub recipients: Recipients,
+    /// The new server.
+    pub destination: Destination,
+}
+
+/// Which recipients a domain takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Recipients {
+    /// All.
+    Any,
+    /// Those listed in a file, one address or `@domain` a line.
+    File(PathBuf),
+    /// Those that the destination takes.
+    Verify,
+}
 
 const DESTINATION_NEEDED: &str =
     "where the mail is released to is needed: destination = { host = \"...\" }";

@@ -1,7 +1,27 @@
 //! The `[hooks]` table: who is told, and who is asked.
 
-use super::{Hooks, default, entry::quoted, keys, section::Section};
-use std::path::Path;
+use super::{default, entry::quoted, keys, section::Section};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// `[hooks]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hooks {
+    /// A program that gets each event on its standard input.
+    pub command: Option<PathBuf>,
+    /// An address that each event is posted to.
+    pub webhook: Option<String>,
+    /// A program that is asked before a release.
+    pub veto: Option<PathBuf>,
+    /// An address that is asked before a release.
+    pub veto_webhook: Option<String>,
+    /// PEM with the authorities of https addresses; none: the public ones.
+    pub ca: Option<PathBuf>,
+    /// How long each may take. Default 10 s.
+    pub timeout: Duration,
+}
 
 pub(super) fn hooks(root: &Section<'_>, base: &Path) -> Option<Hooks> {
     let section = root.section("hooks", keys::HOOKS);

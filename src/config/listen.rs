@@ -1,12 +1,35 @@
 //! The `[[listen]]` tables: where mail comes in.
 
 use super::{
-    Listen, Network, default,
+    Network, default,
     entry::{Entry, Seen, quoted},
     keys,
     section::Section,
 };
 use std::net::SocketAddr;
+
+/// `[[listen]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// `none`, `starttls` or `implicit`.
+    pub tls: ListenTls,
+    /// The load balancers in front of it, each of which has to begin with a PROXY header;
+    /// none: clients come by themselves.
+    pub balancers: Option<Vec<Network>>,
+}
+
+/// How a listener speaks TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListenTls {
+    /// Not at all.
+    None,
+    /// After STARTTLS (RFC 3207).
+    Starttls,
+    /// From the first byte (RFC 8314).
+    Implicit,
+}
 
 const NEEDED: &str = "at least one [[listen]] with an address is needed";
 const BALANCERS: &str =

@@ -33,8 +33,16 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use check::Check;
+pub use destination::{
+    Destination, DestinationLogin, DestinationProtocol, DestinationSecret, DestinationTls,
+    DestinationXclient,
+};
+pub use dns::{DnsConfig, DnsZone};
+pub use domain::{Domain, Recipients};
 pub use error::{ConfigError, Problem, ProblemKind, Side};
-pub use hooks::without_secret;
+pub use hooks::{Hooks, without_secret};
+pub use listen::{Listen, ListenTls};
 pub use load::{Load, LoadChange, LoadSet};
 pub use mover::{Admin, Expunged, ImapServer, ImapTls, Mover, Rename};
 pub use network::Network;
@@ -159,29 +167,6 @@ fn not_text(sound: &str, file: &Path) -> ConfigError {
     problems.into_error()
 }
 
-/// `[[listen]]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listen {
-    /// Address and port; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// `none`, `starttls` or `implicit`.
-    pub tls: ListenTls,
-    /// The load balancers in front of it, each of which has to begin with a PROXY header;
-    /// none: clients come by themselves.
-    pub balancers: Option<Vec<Network>>,
-}
-
-/// How a listener speaks TLS.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ListenTls {
-    /// Not at all.
-    None,
-    /// After STARTTLS (RFC 3207).
-    Starttls,
-    /// From the first byte (RFC 8314).
-    Implicit,
-}
-
 /// `[tls]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tls {
@@ -198,41 +183,6 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PEM, PKCS#8, PKCS#1 or SEC1.
     pub private_key: PathBuf,
-}
-
-/// `[dns]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DnsConfig {
-    /// The resolvers; none: the system's.
-    pub servers: Vec<SocketAddr>,
-    /// Whether the names of clients are looked up. Default yes.
-    pub client_names: bool,
-    /// Zones whose authoritative servers are these, whatever the NS records say.
-    pub zones: Vec<DnsZone>,
-}
-
-/// `[[dns.zone]]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DnsZone {
-    /// Its name, in lower case.
-    pub name: String,
-    /// Its authoritative servers.
-    pub servers: Vec<SocketAddr>,
-}
-
-/// `[check]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Check {
-    /// How often the daemon looks by itself while a domain is held; zero: never. Default
-    /// 10 min.
-    pub every: Duration,
-    /// The port at which this host reaches its own listener under the relay's name.
-    /// Default 25.
-    pub port: u16,
-    /// `HOST:PORT` of the proxy to the web; none: directly.
-    pub https_proxy: Option<String>,
-    /// Authorities in PEM to believe in the place of the system's.
-    pub ca: Option<PathBuf>,
 }
 
 /// `[spool]`
@@ -303,108 +253,6 @@ pub enum BareNewline {
     Reject,
 }
 
-/// `[[domain]]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Domain {
-    /// Its name, in lower case.
-    pub name: String,
-    /// Which recipients it has.
-    pub recipients: Recipients,
-    /// The new server.
-    pub destination: Destination,
-}
-
-/// Which recipients a domain takes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Recipients {
-    /// All.
-    Any,
-    /// Those listed in a file, one address or `@domain` a line.
-    File(PathBuf),
-    /// Those that the destination takes.
-    Verify,
-}
-
-/// Where a domain's mail is released to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Destination {
-    /// Name or address.
-    pub host: String,
-    /// Default 25.
-    pub port: u16,
-    /// Default SMTP.
-    pub protocol: DestinationProtocol,
-    /// Default opportunistic.
-    pub tls: DestinationTls,
-    /// Default auto.
-    pub xclient: DestinationXclient,
-    /// How much it is asked to take at most.
-    pub load: Load,
-    /// PEM with the authorities that are believed in the place of this host's.
-    pub ca: Option<PathBuf>,
-    /// SHA-256 of the certificate in lower case hexadecimal digits: it is believed, and no
-    /// other.
-    pub pin: Option<String>,
-    /// The address of this host that connections come from; default: the system's choice.
-    pub source: Option<IpAddr>,
-    /// Who logs in (RFC 4954), where that is asked for.
-    pub login: Option<DestinationLogin>,
-}
-
-/// A login at a destination.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DestinationLogin {
-    /// Its name there.
-    pub user: String,
-    /// What proves it.
-    pub secret: DestinationSecret,
-}
-
-/// A secret, by its file, whose first line is read for each connection, or by a command: it
-/// may be renewed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DestinationSecret {
-    /// For SASL PLAIN (RFC 4616) or LOGIN.
-    Password(PathBuf),
-    /// An OAuth 2 access token, for XOAUTH2.
-    Token(PathBuf),
-    /// The same from a command for /bin/sh, which is run for each connection.
-    TokenCommand(String),
-}
-
-/// Whether the destination is told from which client a message came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DestinationXclient {
-    /// By XCLIENT where it is offered, else by XFORWARD where that is.
-    Auto,
-    /// Never.
-    Off,
-    /// By XCLIENT, or nothing is sent.
-    Require,
-}
-
-/// How the destination is spoken to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DestinationProtocol {
-    /// RFC 5321.
-    Smtp,
-    /// RFC 2033: a reply for each recipient after end-of-data.
-    Lmtp,
-}
-
-/// TLS towards the destination.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DestinationTls {
-    /// Never.
-    None,
-    /// STARTTLS where offered, with any certificate (RFC 7435).
-    Opportunistic,
-    /// STARTTLS or nothing, with any certificate.
-    Required,
-    /// STARTTLS or nothing, with a certificate of a known authority for the host's name.
-    Verified,
-}
-
 /// `[release]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Release {
@@ -436,23 +284,6 @@ pub struct Bounce {
     pub via: Destination,
     /// After how long a sender who asked for it is told of a delay; zero: never, the default.
     pub delay_warning: Duration,
-}
-
-/// `[hooks]`
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hooks {
-    /// A program that gets each event on its standard input.
-    pub command: Option<PathBuf>,
-    /// An address that each event is posted to.
-    pub webhook: Option<String>,
-    /// A program that is asked before a release.
-    pub veto: Option<PathBuf>,
-    /// An address that is asked before a release.
-    pub veto_webhook: Option<String>,
-    /// PEM with the authorities of https addresses; none: the public ones.
-    pub ca: Option<PathBuf>,
-    /// How long each may take. Default 10 s.
-    pub timeout: Duration,
 }
 
 /// `release.gate`
