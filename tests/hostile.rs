@@ -5,10 +5,10 @@ mod support;
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 use support::{
     Random,
@@ -252,22 +252,39 @@ fn call(socket: &Path, method: &str, path: &str, body: &str) -> u16 {
     text[9..].parse().unwrap()
 }
 
-/// An IMAP server that answers LIST with a line, or a literal, of a gigabyte.
+/// An IMAP server that answers LIST with a line, or a literal, of a gigabyte; squeezed to a
+/// megabyte where it is told to.
 const BOMB: &str = r#"
-import socketserver, sys
+import socketserver, sys, zlib
+CAPABILITY = b"* CAPABILITY IMAP4rev1 LITERAL+ COMPRESS=DEFLATE\r\n"
 class Handler(socketserver.StreamRequestHandler):
+    deflate = inflate = None
+    def say(self, data):
+        if self.deflate:
+            data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+        self.wfile.write(data)
+    def commands(self):
+        unread = b""
+        while data := self.request.recv(4096):
+            unread += self.inflate.decompress(data) if self.inflate else data
+            while b"\n" in unread:
+                line, unread = unread.split(b"\n", 1)
+                yield line
     def handle(self):
-        self.wfile.write(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] bomb\r\n")
-        for line in self.rfile:
+        self.say(b"* OK ready\r\n")
+        for line in self.commands():
             tag, command = line.split()[:2]
             if command.upper() in (b"LIST", b"XLIST"):
-                start = b"* LIST () \"/\" \"" if sys.argv[1] == "line" else b"* LIST () \"/\" {1073741824}\r\n"
-                self.wfile.write(start)
+                self.say(b'* LIST () "/" ' + (b'"' if sys.argv[1] == "line" else b"{1073741824}\r\n"))
                 for _ in range(1024):
-                    self.wfile.write(b"x" * (1 << 20))
+                    self.say(b"x" * (1 << 20))
             if command.upper() == b"CAPABILITY":
-                self.wfile.write(b"* CAPABILITY IMAP4rev1 LITERAL+\r\n")
-            self.wfile.write(tag + b" OK done\r\n")
+                self.say(CAPABILITY)
+            self.say(tag + b" OK done\r\n")
+            if command.upper() == b"COMPRESS":
+                print("squeezed", flush=True)
+                self.deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+                self.inflate = zlib.decompressobj(-15)
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 server = Server(("127.0.0.1", 0), Handler)
@@ -279,7 +296,11 @@ server.serve_forever()
 const MEASURE: &str = "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; \
      print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)";
 
-struct Bomb(Child, u16);
+struct Bomb {
+    child: Child,
+    port: u16,
+    said: BufReader<ChildStdout>,
+}
 
 impl Bomb {
     fn start(kind: &str) -> Self {
@@ -287,41 +308,58 @@ impl Bomb {
         command.args(["-c", BOMB, kind]).stdout(Stdio::piped());
         // It is cut off in the middle, and says so.
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
-        let mut out = child.stdout.take().unwrap();
-        while !port.ends_with('\n') {
-            let mut byte = [0];
-            out.read_exact(&mut byte).unwrap();
-            port.push(char::from(byte[0]));
-        }
-        Self(child, port.trim().parse().unwrap())
+        said.read_line(&mut port).unwrap();
+        let port = port.trim().parse().unwrap();
+        Self { child, port, said }
+    }
+
+    /// Ends it; whether it had squeezed anything.
+    fn end(&mut self) -> bool {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let mut rest = String::new();
+        self.said.read_to_string(&mut rest).unwrap();
+        rest.contains("squeezed")
     }
 }
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn a_line_of_a_gigabyte_does_not_fill_the_movers_memory() {
-    blow_up("line");
+    blow_up("line", false);
 }
 
 #[test]
 fn a_literal_of_a_gigabyte_does_not_fill_the_movers_memory() {
-    blow_up("literal");
+    blow_up("literal", false);
 }
 
-fn blow_up(kind: &str) {
+/// A megabyte on the way.
+#[test]
+fn a_line_that_was_squeezed_does_not_fill_the_movers_memory() {
+    blow_up("line", true);
+}
+
+#[test]
+fn a_literal_that_was_squeezed_does_not_fill_the_movers_memory() {
+    blow_up("literal", true);
+}
+
+fn blow_up(kind: &str, squeezed: bool) {
     let directory = temp();
     let path = directory.path();
-    let bomb = Bomb::start(kind);
+    let mut bomb = Bomb::start(kind);
     let server = format!(
-        "{{ host = \"127.0.0.1\", port = {}, tls = \"none\" }}",
-        bomb.1
+        "{{ host = \"127.0.0.1\", port = {}, tls = \"none\", compress = {squeezed} }}",
+        bomb.port
     );
     let text = format!(
         "hostname = \"hold.example.net\"\n[spool]\npath = {:?}\n[control]\nsocket = {:?}\n\
@@ -352,4 +390,5 @@ fn blow_up(kind: &str) {
     assert!(said.contains("LIST"), "{kind}: no reason: {said}");
     let kib: u64 = said.lines().next_back().unwrap().parse().unwrap();
     assert!(kib < KIB_MAX, "{kind}: {kib} KiB resident: {said}");
+    assert_eq!(bomb.end(), squeezed, "{kind}: {said}");
 }

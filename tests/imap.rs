@@ -45,10 +45,10 @@ async fn session(port: u16, login: &Login, compress: bool) -> Result<Session, Er
         port,
         tls: Tls::Plain,
         trust: Trust::System,
+        compress,
     };
     let limits = Limits {
         connect: support::PATIENCE,
-        compress,
         ..Limits::default()
     };
     connect(&endpoint, login, &limits).await

@@ -92,6 +92,7 @@ pub(super) const IMAP: &[&str] = &[
     "token_command",
     "ca",
     "pin",
+    "compress",
 ];
 pub(super) const RENAME: &[&str] = &["from", "to"];
 

@@ -56,6 +56,8 @@ pub struct ImapServer {
     /// SHA-256 of the server's certificate in lower case hexadecimal digits: it is believed,
     /// and no other.
     pub pin: Option<String>,
+    /// Whether what goes over the line is compressed where the server can. Default no.
+    pub compress: bool,
 }
 
 /// Who logs in for others.
@@ -162,6 +164,7 @@ fn server(mover: &Section<'_>, key: &str, base: &Path) -> Option<ImapServer> {
         token_command,
         ca,
         pin,
+        compress: section.flag("compress", false),
     })
 }
 
@@ -250,6 +253,7 @@ mod tests {
             token_command: None,
             ca: None,
             pin: None,
+            compress: false,
         };
         let expected = Mover {
             accounts: "/etc/relay/accounts.csv".into(),
@@ -276,7 +280,7 @@ mod tests {
         let pin = "AB:".repeat(31) + "cd";
         let text = format!(
             "{HEAD}[mover]\naccounts = \"a.csv\"\n\
-             source = {{ host = \"192.0.2.1\", tls = \"none\", admin_user = \"zimbra\", \
+             source = {{ host = \"192.0.2.1\", tls = \"none\", compress = true, admin_user = \"zimbra\", \
              admin_password_file = \"pw\" }}\n\
              target = {{ host = \"new.example\", port = 1143, tls = \"starttls\", ca = \"ca.pem\", \
              token_command = \"get-token\", pin = \"{pin}\" }}\nparallel = 9\nconnections = 1\nsettle = \"1m\"\nexpunged = \"mirror\"\nexclude = [\"Spam\", \"Old/*\"]\n\
@@ -286,6 +290,7 @@ mod tests {
         let config = Config::parse(&text, file).unwrap();
         let mover = config.mover.clone().unwrap();
         assert_eq!(mover.source.port, 143);
+        assert!(mover.source.compress && !mover.target.compress);
         let admin = mover.source.admin.as_ref().unwrap();
         assert_eq!(admin.user, "zimbra");
         assert_eq!(admin.password_file, Path::new("/etc/relay/pw"));

@@ -279,13 +279,14 @@ fn imap_server(server: &ImapServer) -> String {
     let ca = server.ca.as_deref().map_or_else(|| quoted(""), path);
     format!(
         "{{ host = {}, port = {}, tls = \"{}\", admin_user = {}, admin_password_file = {file}, \
-         token_command = {}, ca = {ca}, pin = {} }}",
+         token_command = {}, ca = {ca}, pin = {}, compress = {} }}",
         quoted(&server.host),
         server.port,
         server.tls.word(),
         quoted(user),
         quoted(server.token_command.as_deref().unwrap_or("")),
         quoted(server.pin.as_deref().unwrap_or("")),
+        server.compress,
     )
 }
 

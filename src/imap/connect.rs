@@ -44,7 +44,7 @@ pub async fn connect(
         Some(all) => Capabilities::new(all),
         None => within.run("CAPABILITY", capabilities(&mut imap)).await?,
     };
-    let wire = if limits.compress && offered.has("COMPRESS=DEFLATE") {
+    let wire = if endpoint.compress && offered.has("COMPRESS=DEFLATE") {
         within.run("COMPRESS", compress(imap, limits)).await?
     } else {
         uncompressed(imap, limits)

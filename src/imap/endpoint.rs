@@ -14,6 +14,8 @@ pub struct Endpoint {
     pub tls: Tls,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Whether COMPRESS=DEFLATE (RFC 4978) is used where offered. Worth it on slow lines.
+    pub compress: bool,
 }
 
 /// When TLS begins.
@@ -84,8 +86,6 @@ pub struct Limits {
     pub pipeline_commands: usize,
     /// Bytes of APPEND commands in flight; one message may exceed it alone.
     pub pipeline_bytes: u64,
-    /// Whether COMPRESS=DEFLATE is used where offered. Worth it on slow lines.
-    pub compress: bool,
 }
 
 impl Default for Limits {
@@ -100,7 +100,6 @@ impl Default for Limits {
             window_uids: 10_000,
             pipeline_commands: 64,
             pipeline_bytes: 4 << 20,
-            compress: false,
         }
     }
 }

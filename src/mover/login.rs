@@ -62,6 +62,7 @@ impl Server {
                 port: config.port,
                 tls,
                 trust,
+                compress: config.compress,
             },
             admin,
             token_command: config.token_command.clone(),
@@ -113,6 +114,7 @@ mod tests {
         let password_file = directory.path().join("pw");
         std::fs::write(&password_file, "hush\n").unwrap();
         let config = ImapServer {
+            compress: false,
             host: "old.example".into(),
             port: 993,
             tls: ImapTls::Implicit,

@@ -77,6 +77,7 @@ pub async fn connected<F: Future<Output = ()> + Send + 'static>(
         port: listener.local_addr().unwrap().port(),
         tls: Tls::Plain,
         trust: Trust::System,
+        compress: false,
     };
     tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();

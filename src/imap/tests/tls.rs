@@ -71,6 +71,7 @@ async fn log_in(trust: impl FnOnce(&CertifiedKey<rcgen::KeyPair>) -> Trust) -> R
         port,
         tls: Tls::StartTls,
         trust,
+        compress: false,
     };
     let login = Login::Password {
         user: "u".into(),
