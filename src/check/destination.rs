@@ -14,6 +14,7 @@ use crate::{
         Timeouts,
         commands::Features,
         connection::{Connection, Setup},
+        outside::tcp,
         reply::{Failure, FailureKind, Phase},
         target::Target,
     },
@@ -85,6 +86,7 @@ fn setup(checker: &Checker, destination: &Destination, tls: DestinationTls) -> S
             ..Timeouts::default()
         },
         throttle: Arc::default(),
+        dial: tcp(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     throttle::Throttle,
 };
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
 
 /// What a runner shows.
 pub(super) struct Board {
@@ -36,7 +37,7 @@ impl Board {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slowed: Vec<String> = Vec::new();
         slowed.extend(shown.bound.words(shown.why_fewer.as_deref()));
-        slowed.extend(self.throttle.felt(std::time::Instant::now()));
+        slowed.extend(self.throttle.felt(Instant::now().into_std()));
         ReleaseStatus {
             rate: shown.rate.per_second(now_ms),
             slowed,

@@ -5,6 +5,7 @@
 
 use super::{
     commands::{Features, hello},
+    outside::Dial,
     reply::{Failure, FailureKind, Phase, Reply},
     room::Used,
     stream::{Stream, Wire},
@@ -18,17 +19,11 @@ use crate::{
     mail::Client,
 };
 use mail_send::SmtpClient;
-use std::{
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpSocket, TcpStream, lookup_host},
-    time::timeout,
+    net::lookup_host,
+    time::{Instant, timeout},
 };
 
 /// What every connection to a destination needs.
@@ -44,6 +39,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// Bytes in a time, over all connections.
     pub throttle: Arc<Throttle>,
+    /// How lines are opened.
+    pub dial: Dial,
 }
 
 /// A session that is ready for a message.
@@ -142,18 +139,15 @@ impl Connection {
             relay: relay.clone(),
             kind: FailureKind::Lost { detail },
         };
-        let connecting = connect_from(target.source, address);
-        let tcp = match timeout(timeouts.connect, connecting).await {
-            Ok(Ok(tcp)) => tcp,
+        let dialing = (setup.dial)(target.source, address);
+        let line = match timeout(timeouts.connect, dialing).await {
+            Ok(Ok(line)) => line,
             Ok(Err(error)) => return Err(failure(words(&error))),
             Err(_) => return Err(failure("Connection timed out".into())),
         };
-        // Commands are small and answered one flight at a time.
-        tcp.set_nodelay(true)
-            .map_err(|error| failure(words(&error)))?;
         Ok(Self {
             client: SmtpClient {
-                stream: Stream::new(Wire::Plain(tcp), setup.throttle.clone()),
+                stream: Stream::new(Wire::Plain(line), setup.throttle.clone()),
                 timeout: timeouts.hello,
             },
             relay,
@@ -239,11 +233,11 @@ impl Connection {
             relay: relay.clone(),
             kind,
         };
-        let Some(tcp) = client.stream.into_tcp() else {
+        let Some(line) = client.stream.into_plain() else {
             let detail = "bytes were put in front of the handshake".into();
             return Err(failure(FailureKind::Tls { detail }));
         };
-        let handshake = setup.tls.handshake(&setup.target, tcp);
+        let handshake = setup.tls.handshake(&setup.target, line);
         let stream = match timeout(limit, handshake).await {
             Ok(Ok(stream)) => Stream::new(Wire::Tls(Box::new(stream)), setup.throttle.clone()),
             Ok(Err(kind)) => return Err(failure(kind)),
@@ -373,19 +367,6 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, 
     timeout(limit, work)
         .await
         .map_err(|_| FailureKind::Silent(limit))
-}
-
-/// Connects, from this address where one is given.
-async fn connect_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
-    let Some(source) = source else {
-        return TcpStream::connect(to).await;
-    };
-    let socket = match to {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    socket.bind(SocketAddr::new(source, 0))?;
-    socket.connect(to).await
 }
 
 /// `Connection refused`, without `(os error 111)`.

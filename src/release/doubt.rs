@@ -139,6 +139,7 @@ impl Shared {
         let mut orders = self.orders.clone();
         let look = timeout(LOOK_WITHIN, witness.look(question));
         Some(tokio::select! {
+            biased;
             seen = look => seen.unwrap_or_else(|_| unable("it took too long")),
             _ = orders.wait_for(|orders| *orders > super::deliver::Orders::Work) => {
                 unable("the release was stopped")
@@ -188,6 +189,8 @@ impl Shared {
                 }),
             },
             Some(Sighting::Unable { reason }) => self.policy(doubt, Some(&reason)),
+            // What was under way when the relay died has not rested yet.
+            None if is_early => Decision::Wait { due_ms: until_ms },
             None => self.policy(doubt, None),
         }
     }

@@ -6,6 +6,7 @@ use super::{
     measures::Measures,
     order::{Job, Settled},
     outcome::{Advice, Signal, Verdict},
+    outside::{Chance, Clock},
     reply::{Failure, Phase},
     witness::Witness,
 };
@@ -17,15 +18,13 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
-/// The time in milliseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
 /// What the jobs of a domain share.
 pub(super) struct Shared {
     pub spool: Arc<dyn Spool>,
     pub setup: Setup,
     pub rules: Release,
     pub clock: Clock,
+    pub chance: Chance,
     pub measures: Measures,
     /// Whom to ask about deliveries in doubt.
     pub witness: Option<Arc<dyn Witness>>,

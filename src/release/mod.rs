@@ -27,6 +27,8 @@ pub mod commands;
 pub mod connection;
 mod content;
 pub mod deliver;
+#[cfg(test)]
+mod dice;
 mod doubt;
 mod envelope;
 mod flight;
@@ -41,6 +43,7 @@ mod measures;
 mod notices;
 pub mod order;
 pub mod outcome;
+pub mod outside;
 pub mod pace;
 mod parcel;
 #[cfg(test)]
@@ -67,8 +70,8 @@ mod witness;
 
 pub use callout::Finding;
 pub use gates::Gates;
-pub use job::Clock;
 pub use measures::Measures;
+pub use outside::Outside;
 pub use status::{Rate, ReleaseStatus};
 pub use supervisor::Releaser;
 pub use timeouts::Timeouts;

@@ -3,7 +3,7 @@
 use super::order::Order;
 use crate::mail::Lane;
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ pub(super) struct Notices {
 #[derive(Default)]
 struct News {
     arrived: bool,
-    requeued: HashSet<Lane>,
+    requeued: BTreeSet<Lane>,
     gates_moved: bool,
     start_over: bool,
 }

@@ -4,7 +4,7 @@ use crate::mail::{Address, BodyKind, Client, Envelope, Protocol, Recipient, Reve
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -63,20 +63,45 @@ pub type Script = dyn Fn(usize, &Moment) -> Act + Send + Sync;
 pub struct Peer {
     pub address: SocketAddr,
     state: Arc<State>,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    fingerprint: String,
+    clients: Arc<Mutex<Vec<IpAddr>>>,
     task: JoinHandle<()>,
 }
 
-struct State {
+/// What its sessions share.
+pub struct State {
     script: Box<Script>,
     /// How long it takes over EHLO, by which a release judges how far away it is.
     hello_after: Duration,
     features: &'static str,
-    tls: TlsAcceptor,
-    /// SHA-256 of the certificate, in hexadecimal digits.
-    fingerprint: String,
-    clients: Mutex<Vec<IpAddr>>,
     taken: Mutex<Vec<Taken>>,
     commands: Mutex<Vec<String>>,
+}
+
+impl State {
+    pub fn new(
+        features: &'static str,
+        script: impl Fn(usize, &Moment) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            script: Box::new(script),
+            hello_after: Duration::ZERO,
+            features,
+            taken: Mutex::default(),
+            commands: Mutex::default(),
+        }
+    }
+
+    /// Messages taken so far, in the order of their replies.
+    pub fn taken(&self) -> MutexGuard<'_, Vec<Taken>> {
+        self.taken.lock().unwrap()
+    }
+
+    /// Commands so far.
+    pub fn commands(&self) -> MutexGuard<'_, Vec<String>> {
+        self.commands.lock().unwrap()
+    }
 }
 
 /// What an ordinary destination offers.
@@ -117,50 +142,48 @@ impl Peer {
         let address = listener.local_addr().unwrap();
         let (tls, fingerprint) = acceptor();
         let state = Arc::new(State {
-            script: Box::new(script),
             hello_after,
-            features,
-            tls,
-            fingerprint,
-            clients: Mutex::default(),
-            taken: Mutex::default(),
-            commands: Mutex::default(),
+            ..State::new(features, script)
         });
-        let shared = state.clone();
+        let clients = Arc::new(Mutex::default());
+        let (shared, seen) = (state.clone(), clients.clone());
         let task = tokio::spawn(async move {
             // Sessions end with their peer.
             let mut sessions = tokio::task::JoinSet::new();
             for number in 0.. {
                 let (stream, client) = listener.accept().await.unwrap();
-                shared.clients.lock().unwrap().push(client.ip());
-                sessions.spawn(serve(shared.clone(), number, stream));
+                let clients: &Mutex<Vec<IpAddr>> = &seen;
+                clients.lock().unwrap().push(client.ip());
+                sessions.spawn(serve(shared.clone(), tls.clone(), number, stream));
             }
         });
         Self {
             address,
             state,
+            fingerprint,
+            clients,
             task,
         }
     }
 
     /// Messages taken so far, in the order of their replies.
     pub fn taken(&self) -> Vec<Taken> {
-        self.state.taken.lock().unwrap().clone()
+        self.state.taken().clone()
     }
 
     /// SHA-256 of its certificate, in hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        self.state.fingerprint.clone()
+        self.fingerprint.clone()
     }
 
     /// Where connections came from so far.
     pub fn clients(&self) -> Vec<IpAddr> {
-        self.state.clients.lock().unwrap().clone()
+        self.clients.lock().unwrap().clone()
     }
 
     /// Commands so far.
     pub fn commands(&self) -> Vec<String> {
-        self.state.commands.lock().unwrap().clone()
+        self.state.commands().clone()
     }
 }
 
@@ -188,11 +211,20 @@ enum Next {
     StartTls,
 }
 
-async fn serve(state: Arc<State>, number: usize, mut stream: TcpStream) {
+/// A session without TLS over any stream.
+pub async fn converse(
+    state: &State,
+    number: usize,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    Session::new(state, number).talk(&mut stream, true).await;
+}
+
+async fn serve(state: Arc<State>, tls: TlsAcceptor, number: usize, mut stream: TcpStream) {
     let mut session = Session::new(&state, number);
     let first = session.talk(&mut stream, true).await;
     if let Some(Next::StartTls) = first
-        && let Ok(mut stream) = state.tls.accept(stream).await
+        && let Ok(mut stream) = tls.accept(stream).await
     {
         session.unread.clear();
         session.talk(&mut stream, false).await;
@@ -204,6 +236,7 @@ struct Session<'a> {
     number: usize,
     unread: Vec<u8>,
     from: String,
+    has_mail: bool,
     to: Vec<String>,
     lmtp: bool,
 }
@@ -215,6 +248,7 @@ impl<'a> Session<'a> {
             number,
             unread: Vec::new(),
             from: String::new(),
+            has_mail: false,
             to: Vec::new(),
             lmtp: false,
         }
@@ -244,6 +278,7 @@ impl<'a> Session<'a> {
                 "HELO" => "250 new.example\r\n",
                 "XCLIENT" => "220 new.example ready\r\n",
                 "STARTTLS" => "220 go ahead\r\n",
+                "RCPT" if !self.has_mail => "503 5.5.1 MAIL first\r\n",
                 "DATA" if self.to.is_empty() => "554 5.5.1 no valid recipients\r\n",
                 "DATA" => "354 go ahead\r\n",
                 "QUIT" => "221 bye\r\n",
@@ -260,9 +295,15 @@ impl<'a> Session<'a> {
                 .act(stream, Moment::Command(line.clone()), usual)
                 .await?;
             match verb.as_str() {
-                "MAIL" => self.from = line,
+                "MAIL" => {
+                    self.has_mail = said.starts_with('2');
+                    self.from = line;
+                }
                 "RCPT" if said.starts_with('2') => self.to.push(line),
-                "RSET" => self.to.clear(),
+                "RSET" => {
+                    self.has_mail = false;
+                    self.to.clear();
+                }
                 "DATA" if said.starts_with('3') => self.message(stream).await?,
                 "STARTTLS" if said.starts_with('2') => return Some(Next::StartTls),
                 "QUIT" => return Some(Next::Over),
@@ -312,6 +353,7 @@ impl<'a> Session<'a> {
         data: Vec<u8>,
     ) -> Option<()> {
         let to = std::mem::take(&mut self.to);
+        self.has_mail = false;
         let groups: Vec<Vec<String>> = match self.lmtp {
             true => to.into_iter().map(|to| vec![to]).collect(),
             false => vec![to],

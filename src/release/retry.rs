@@ -1,9 +1,6 @@
 //! When to try again.
 
-use std::{
-    hash::{BuildHasher, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// The wait after this many attempts: `min` doubled each time, at most `max`, and up to a
 /// quarter less by `jitter` (any number), so that what failed together does not come
@@ -14,12 +11,6 @@ pub fn wait(attempts: u32, min: Duration, max: Duration, jitter: u64) -> Duratio
     let whole = doubled.clamp(min, max.max(min));
     let quarter = u64::try_from(whole.as_millis() / 4).unwrap_or(u64::MAX);
     whole - Duration::from_millis(jitter.checked_rem(quarter).unwrap_or(0))
-}
-
-/// A number that nobody can foresee, for [`wait`].
-#[must_use]
-pub fn random() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use super::{
     order::{Job, Load, Order, Rows},
     outcome::Signal,
     reach::Reach,
-    retry,
     train::run,
 };
 use crate::{
@@ -116,11 +115,14 @@ impl Runner {
             self.show(now_ms);
             let wake = self.wake(now_ms);
             tokio::select! {
+                // So that a simulation can be played again. Nothing starves: all that is
+                // ready of an arm is taken at once, and notices and times above.
+                biased;
                 _ = orders.changed() => {}
-                event = self.events.recv() => self.handle_all(event),
                 loaded = finished(&mut self.loading) => self.loaded(loaded),
-                () = self.notices.wait() => {}
+                event = self.events.recv() => self.handle_all(event),
                 () = self.brake.changed() => {}
+                () = self.notices.wait() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -274,7 +276,7 @@ impl Runner {
         if matches!(signal, Signal::Took(_)) && !self.brake.lets_run() {
             return;
         }
-        if let Some(reason) = self.health.signal(signal, now_ms, retry::random()) {
+        if let Some(reason) = self.health.signal(signal, now_ms, (self.shared.chance)()) {
             self.pause(reason);
         }
     }

@@ -138,7 +138,7 @@ impl Shared {
             Advice::Look => (attempted.then_some(Step::Recall), self.look_again()),
             Advice::Defer => {
                 let (min, max) = (self.rules.retry_min, self.rules.retry_max);
-                let due_ms = after(retry::wait(attempts, min, max, retry::random()));
+                let due_ms = after(retry::wait(attempts, min, max, (self.chance)()));
                 (Some(Step::Defer { due_ms }), Settled::Until { due_ms })
             }
             Advice::Doubt => {

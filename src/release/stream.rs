@@ -1,4 +1,4 @@
-//! The byte stream under a connection: TCP, plain or under TLS.
+//! The byte stream under a connection: its line, plain or under TLS.
 //!
 //! A read never gives more than one line. mail-send's client reads a reply and throws
 //! away what came behind it in the same read; given lines, it stops exactly at the end
@@ -7,19 +7,17 @@
 //!
 //! A write waits where the destination is to get no more bytes in a time.
 
-use super::throttle::Throttle;
+use super::{outside::Line, throttle::Throttle};
 use std::{
     future::Future,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::Instant,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::client::TlsStream;
 
@@ -42,10 +40,10 @@ pub struct Stream {
 
 /// What is under it.
 pub enum Wire {
-    /// TCP.
-    Plain(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// The line itself.
+    Plain(Box<dyn Line>),
+    /// TLS over it.
+    Tls(Box<TlsStream<Box<dyn Line>>>),
 }
 
 impl Stream {
@@ -83,12 +81,12 @@ impl Stream {
         !self.poll_fill(&mut context).is_pending()
     }
 
-    /// The TCP stream, for STARTTLS; nothing when there is TLS already, or unread bytes,
+    /// The line, for STARTTLS; nothing when there is TLS already, or unread bytes,
     /// which somebody may have put in front of the handshake (RFC 3207 §4.2).
     #[must_use]
-    pub fn into_tcp(self) -> Option<TcpStream> {
+    pub fn into_plain(self) -> Option<Box<dyn Line>> {
         match self.wire {
-            Wire::Plain(tcp) if self.unread.is_empty() => Some(tcp),
+            Wire::Plain(line) if self.unread.is_empty() => Some(line),
             _ => None,
         }
     }
@@ -100,7 +98,7 @@ impl Stream {
                 ready!(rest.as_mut().poll(context));
                 self.rest = None;
             }
-            match self.throttle.grant(Instant::now()) {
+            match self.throttle.grant(Instant::now().into_std()) {
                 Ok(bytes) => return Poll::Ready(bytes),
                 Err(wait) => self.rest = Some(Box::pin(sleep(wait))),
             }
@@ -111,7 +109,7 @@ impl Stream {
         let mut space = [0; UNREAD_BYTES_MAX];
         let mut buffer = ReadBuf::new(&mut space);
         ready!(match &mut self.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_read(context, &mut buffer),
+            Wire::Plain(line) => Pin::new(line).poll_read(context, &mut buffer),
             Wire::Tls(tls) => Pin::new(tls).poll_read(context, &mut buffer),
         })?;
         self.ended |= buffer.filled().is_empty();
@@ -152,7 +150,7 @@ impl AsyncWrite for Stream {
         let granted = ready!(this.poll_grant(context)).min(bytes.len());
         let bytes = bytes.get(..granted).unwrap_or_default();
         let written = ready!(match &mut this.wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Wire::Plain(line) => Pin::new(line).poll_write(context, bytes),
             Wire::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
         })?;
         this.throttle.spend(written);
@@ -161,14 +159,14 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Wire::Plain(line) => Pin::new(line).poll_flush(context),
             Wire::Tls(tls) => Pin::new(tls).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().wire {
-            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Wire::Plain(line) => Pin::new(line).poll_shutdown(context),
             Wire::Tls(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }

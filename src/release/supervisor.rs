@@ -7,10 +7,11 @@ use super::{
     connection::Setup,
     deliver::Orders,
     gates::{Closed, Gates},
-    job::{Clock, Shared},
+    job::Shared,
     measures::Measures,
     notices::Notices,
     order::{Limits, Order},
+    outside::Outside,
     reply::Failure,
     runner::{Plan, Runner},
     status::ReleaseStatus,
@@ -30,7 +31,6 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     sync::{Notify, broadcast::error::RecvError, mpsc, watch},
@@ -47,7 +47,7 @@ pub struct Releaser {
     tls: TlsClients,
     timeouts: Timeouts,
     limits: Limits,
-    clock: Clock,
+    outside: Outside,
     measures: Measures,
     gates: Arc<dyn Gates>,
     witness: Option<Arc<dyn Witness>>,
@@ -73,20 +73,25 @@ impl Releaser {
     /// # Errors
     /// [`TlsError`] when TLS cannot be set up.
     pub fn new(config: Arc<Config>, spool: Arc<dyn Spool>) -> Result<Self, TlsError> {
-        Ok(Self {
+        Ok(Self::of(config, spool, TlsClients::new()?))
+    }
+
+    /// The same with TLS that was set up before.
+    pub(super) fn of(config: Arc<Config>, spool: Arc<dyn Spool>, tls: TlsClients) -> Self {
+        Self {
             config: ArcSwap::new(config),
             reloaded: Notify::new(),
             spool,
-            tls: TlsClients::new()?,
+            tls,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-            clock: Arc::new(now_ms),
+            outside: Outside::default(),
             measures: Measures::default(),
             gates: Arc::new(Closed),
             witness: None,
             running: Mutex::default(),
             callouts: Mutex::default(),
-        })
+        }
     }
 
     /// The same with other patience.
@@ -121,10 +126,10 @@ impl Releaser {
         (self.running().values()).for_each(|running| running.notices.gates_moved());
     }
 
-    /// The same with another clock.
+    /// The same in another world.
     #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    pub fn with_outside(mut self, outside: Outside) -> Self {
+        self.outside = outside;
         self
     }
 
@@ -141,7 +146,7 @@ impl Releaser {
         let running = self.running();
         running
             .get(domain)
-            .map(|running| running.board.read((self.clock)()))
+            .map(|running| running.board.read((self.outside.clock)()))
     }
 
     /// Asks the destination of an address whether it takes mail for it, in whatever phase its
@@ -186,6 +191,7 @@ impl Releaser {
             tls: self.tls.clone(),
             timeouts: self.timeouts,
             throttle: Arc::default(),
+            dial: self.outside.dial.clone(),
         }
     }
 
@@ -206,17 +212,19 @@ impl Releaser {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
+                // What comes seldom first: changes may come all the time.
+                biased;
                 () = &mut shutdown => break,
                 () = self.reloaded.notified() => self.reconcile_all(&mut runners),
-                change = changes.recv() => match change {
-                    Ok(change) => self.pass_on(change, &mut runners),
-                    Err(RecvError::Lagged(_)) => self.start_over(&mut runners),
-                    Err(RecvError::Closed) => break,
-                },
                 Some(ended) = runners.join_next() => match ended {
                     // It may have been wanted again in the meantime.
                     Ok(domain) => self.ended(&domain, &mut runners),
                     Err(error) => tracing::error!("a release has died: {error}"),
+                },
+                change = changes.recv() => match change {
+                    Ok(change) => self.pass_on(change, &mut runners),
+                    Err(RecvError::Lagged(_)) => self.start_over(&mut runners),
+                    Err(RecvError::Closed) => break,
                 },
             }
         }
@@ -319,13 +327,14 @@ impl Releaser {
         let setup = self.setup(target.clone());
         let board = Arc::new(Board::new(setup.throttle.clone()));
         let notices = Arc::new(Notices::default());
-        let brake = Brake::new(load_seen, setup.throttle.clone(), (self.clock)());
+        let brake = Brake::new(load_seen, setup.throttle.clone(), (self.outside.clock)());
         let config = self.config.load();
         let shared = Shared {
             spool: self.spool.clone(),
             setup,
             rules: config.release.clone(),
-            clock: self.clock.clone(),
+            clock: self.outside.clock.clone(),
+            chance: self.outside.chance.clone(),
             measures: self.measures.clone(),
             witness: self.witness.clone(),
             orders: orders_seen,
@@ -394,11 +403,4 @@ fn configured<'c>(config: &'c Config, domain: &str) -> Option<&'c Destination> {
 
 fn configured_load(config: &Config, domain: &str) -> Load {
     configured(config, domain).map_or_else(Load::default, |destination| destination.load)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

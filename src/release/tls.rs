@@ -1,10 +1,9 @@
 //! TLS towards destinations.
 
-use super::{reply::FailureKind, target::Target};
+use super::{outside::Line, reply::FailureKind, target::Target};
 use crate::{config::DestinationTls, trust::Trust};
 use mail_send::smtp::tls::build_tls_connector;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// TLS cannot be set up on this host.
@@ -42,18 +41,18 @@ impl TlsClients {
     ///
     /// # Errors
     /// [`FailureKind::Tls`] or [`FailureKind::Lost`].
-    pub async fn handshake(
+    pub async fn handshake<L: Line>(
         &self,
         target: &Target,
-        tcp: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, FailureKind> {
+        line: L,
+    ) -> Result<TlsStream<L>, FailureKind> {
         let failed = |detail: String| FailureKind::Tls { detail };
         let host = &target.host;
         let connector = self.connector(target).map_err(failed)?;
         let name = ServerName::try_from(host.clone())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could have")))?;
         connector
-            .connect(name, tcp)
+            .connect(name, line)
             .await
             .map_err(|error| failed(format!("the handshake failed: {error}")))
     }

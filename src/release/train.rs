@@ -21,11 +21,8 @@ use super::{
 };
 use crate::{config::DestinationProtocol, failpoint::Failpoint};
 use futures_util::future::join_all;
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Carries out jobs, none of which shares a mailbox with another. Each of them ends with one
 /// [`Event::Settled`], and all together with one [`Event::Free`]; or what is left of them with

@@ -141,7 +141,7 @@ pub struct Order {
     /// Who says whether a lane may go; nobody has to.
     gate: Option<LaneGate>,
     /// Lanes that may not go yet.
-    gated: HashSet<Lane>,
+    gated: BTreeSet<Lane>,
     /// Active lanes that need a page from the index.
     wanting: VecDeque<Lane>,
     messages: HashMap<QueueId, Pending>,
@@ -169,7 +169,7 @@ impl Order {
             untried: HashSet::new(),
             due: BTreeSet::new(),
             gate: None,
-            gated: HashSet::new(),
+            gated: BTreeSet::new(),
             wanting: VecDeque::new(),
             messages: HashMap::new(),
             ready: BTreeSet::new(),

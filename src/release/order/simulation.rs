@@ -3,6 +3,7 @@
 //! it to [`FAILED_ONCE`]. `PROPTEST_CASES` makes it longer.
 
 use super::*;
+use crate::release::dice::Dice;
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -69,19 +70,6 @@ impl Model {
     }
 }
 
-/// A small generator (SplitMix64), so that a case is its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
-
 struct Simulation {
     order: Order,
     /// Lanes whose gate is closed.
@@ -97,7 +85,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let limits = Limits {
             window: 1 + dice.roll(60) as usize,
             lane: 1 + dice.roll(8) as usize,

@@ -10,6 +10,7 @@ mod order;
 mod plan;
 mod rows;
 mod session;
+mod simulation;
 mod witness;
 mod xclient;
 

@@ -8,6 +8,7 @@ use crate::{
         connection::{Connection, Setup},
         deliver::{Fate, Orders, Outcome, deliver},
         flight::{Way, fly},
+        outside::tcp,
         parcel::{Parcel, Shipment},
         peer::{Act, Moment},
         reply::{Failure, FailureKind, Phase},
@@ -35,6 +36,7 @@ pub(super) fn setup(peer: &Peer, tls: DestinationTls) -> Setup {
         tls: TlsClients::new().unwrap(),
         timeouts: timeouts(),
         throttle: Arc::default(),
+        dial: tcp(),
     }
 }
 
