@@ -103,6 +103,12 @@ impl Handle {
             .await
     }
 
+    /// Asks the thread to close, and does not wait. Whether it was told.
+    pub fn close(&self) -> bool {
+        let (reply, _) = oneshot::channel();
+        self.requests.try_send(Request::Close(reply)).is_ok()
+    }
+
     /// Tells that a client has seen the 250 of this message.
     pub fn confirm(&self, id: QueueId) {
         self.confirmations.push(id);

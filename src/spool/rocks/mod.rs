@@ -4,7 +4,8 @@
 //! - `commit`: the one thread that writes; `request`: what it can be asked for;
 //!   `apply`, `purge`, `recount`: what each request changes; `books`: counters and
 //!   phases; `unconfirmed`: what a lost 250 may bring again.
-//! - `draft`: a message on its way in; `files`: large bodies; `read`: everything out.
+//! - `calls`: what may be asked from outside; `draft`: a message on its way in; `files`: large
+//!   bodies; `read`: everything out, beginning at a domain's floor (`floors`).
 //! - `reopen`: opening, also again after a failure, of which `outage` tells and during
 //!   which readers find nothing on the `shelf`; `recover`: what a crash has left;
 //!   `watermark`: what was acknowledged; `lock`: one process a spool.
@@ -13,10 +14,12 @@
 
 mod apply;
 mod books;
+mod calls;
 mod command;
 mod commit;
 mod draft;
 mod files;
+mod floors;
 mod layout;
 mod lock;
 mod outage;
@@ -35,18 +38,12 @@ mod tests;
 mod unconfirmed;
 mod watermark;
 
-use super::{
-    Answer, Body, Cause, Change, Delivery, DomainCommand, DomainEvent, DomainStatus, Draft, Event,
-    Measures, Phase, Recount, Report, Spool, SpoolError, Step, StoredMessage, Transition,
-    Unfinished,
-};
-use crate::{
-    config::SpoolConfig,
-    mail::{DeliveryId, Lane, QueueId},
-};
+use super::{Answer, Cause, Phase, Spool, SpoolError, Step, Transition};
+use crate::config::SpoolConfig;
 use books::Books;
-use commit::{Committer, Handle, Published, Retention, Turn, in_time};
+use commit::{Committer, Handle, Published, Retention, Turn};
 use files::Files;
+use floors::Floors;
 use layout::{DomainNumber, Key};
 use lock::Lock;
 use reopen::Opener;
@@ -56,11 +53,11 @@ use space::Space;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::Store;
-use tokio::sync::broadcast;
 use unconfirmed::Confirmations;
 use watermark::Watermark;
 
@@ -71,10 +68,33 @@ pub struct RocksSpool {
     space: Space,
     published: Arc<Published>,
     numbers: RwLock<HashMap<String, DomainNumber>>,
-    floors: Mutex<Floors>,
+    floors: Floors,
     /// Nothing when it is open for reading only.
     writer: Option<Handle>,
+    /// The committing one.
+    thread: Option<JoinHandle<()>>,
     _lock: Lock,
+}
+
+/// How long whoever drops an open spool waits until it is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A process must not end while its database is being closed: RocksDB would find its own
+/// locks gone. Whoever has time [closes](Spool::close) before.
+impl Drop for RocksSpool {
+    fn drop(&mut self) {
+        let (Some(writer), Some(commits)) = (self.writer.take(), self.thread.take()) else {
+            return;
+        };
+        writer.close();
+        drop(writer);
+        // A disk that does not answer keeps nobody for ever.
+        let end = Instant::now() + CLOSE_WITHIN;
+        while !commits.is_finished() && Instant::now() < end {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
 }
 
 impl RocksSpool {
@@ -103,15 +123,16 @@ impl RocksSpool {
             confirmations: Confirmations::default(),
             clock: now_ms,
         };
-        let writer = opener.start()?;
+        let (writer, thread) = opener.start()?;
         Ok(Arc::new(Self {
             shelf,
             files,
             space: Space::new(directory, config.min_free_bytes),
             published,
             numbers: RwLock::default(),
-            floors: Mutex::default(),
+            floors: Floors::default(),
             writer: Some(writer),
+            thread: Some(thread),
             _lock: lock,
         }))
     }
@@ -148,8 +169,9 @@ impl RocksSpool {
             space: Space::new(directory, config.min_free_bytes),
             published,
             numbers: RwLock::default(),
-            floors: Mutex::default(),
+            floors: Floors::default(),
             writer: None,
+            thread: None,
             _lock: lock,
         }))
     }
@@ -209,291 +231,6 @@ impl RocksSpool {
             .iter()
             .filter_map(|domain| Some((self.number(&domain.name).ok()?, domain.phase)));
         phases.collect()
-    }
-
-    /// Where the arrival order of a domain begins by now, and for how many rewinds that
-    /// holds.
-    fn floor(&self, domain: DomainNumber) -> Result<(DeliveryId, u64), SpoolError> {
-        let floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = match floors.first.get(&domain) {
-            Some(first) => *first,
-            None => start(None)?,
-        };
-        Ok((first, floors.rewinds))
-    }
-
-    fn raise_floor(&self, domain: DomainNumber, first: DeliveryId, rewinds: u64) {
-        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        if floors.rewinds == rewinds {
-            let floor = floors.first.entry(domain).or_insert(first);
-            *floor = first.max(*floor);
-        }
-    }
-
-    /// What was delivered is back at its place in the order.
-    fn drop_floors(&self) {
-        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        floors.first.clear();
-        floors.rewinds += 1;
-    }
-}
-
-impl Spool for RocksSpool {
-    fn begin(&self) -> Box<dyn Draft> {
-        Box::new(draft::RocksDraft::new(
-            self.writer.clone(),
-            self.files.clone(),
-        ))
-    }
-
-    fn admit(&self, bytes: u64) -> Result<(), SpoolError> {
-        match self.published.outage.trouble() {
-            Some(failure) => Err(failure),
-            None => self.space.admit(bytes),
-        }
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        self.space.free_bytes().ok()
-    }
-
-    fn probe(&self) -> Answer<'_, ()> {
-        Box::pin(in_time(self.ask(Request::Probe)))
-    }
-
-    fn measures(&self) -> &Measures {
-        &self.published.measures
-    }
-
-    fn confirm(&self, id: QueueId) {
-        if let Some(writer) = &self.writer {
-            writer.confirm(id);
-        }
-    }
-
-    fn add_domains(&self, names: Vec<String>) -> Answer<'_, ()> {
-        self.ask(|reply| Request::AddDomains(names, reply))
-    }
-
-    fn domains(&self) -> Vec<DomainStatus> {
-        let domains = self
-            .published
-            .domains
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<DomainStatus> = domains.values().cloned().collect();
-        drop(domains);
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
-    }
-
-    fn domain(&self, name: &str) -> Option<DomainStatus> {
-        let domains = self
-            .published
-            .domains
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        domains.get(name).cloned()
-    }
-
-    fn oldest(&self, domain: String) -> Answer<'_, Option<u64>> {
-        Box::pin(async move {
-            let first = self.unfinished(domain, None, 1).await?;
-            let Some(first) = first.first() else {
-                return Ok(None);
-            };
-            let message = self.message(first.id.message).await?;
-            Ok(message.map(|message| message.envelope.received_ms))
-        })
-    }
-
-    fn command(
-        &self,
-        domain: String,
-        command: DomainCommand,
-        cause: Cause,
-    ) -> Answer<'_, DomainStatus> {
-        self.ask(|reply| Request::Command {
-            domain,
-            command,
-            cause,
-            reply,
-        })
-    }
-
-    fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>> {
-        let rewinds = (transitions.iter()).any(|transition| transition.step == Step::Rewind);
-        Box::pin(async move {
-            let done = self.ask(|reply| Request::Advance(transitions, reply)).await;
-            if rewinds {
-                self.drop_floors();
-            }
-            done
-        })
-    }
-
-    fn bounce(
-        &self,
-        transitions: Vec<Transition>,
-        reports: Vec<Report>,
-    ) -> Answer<'_, Vec<QueueId>> {
-        self.ask(|reply| Request::Bounce {
-            transitions,
-            reports,
-            reply,
-        })
-    }
-
-    fn late(&self, before_ms: u64, limit: usize) -> Answer<'_, Vec<QueueId>> {
-        self.read(move |store, _| read::late(store, before_ms, limit))
-    }
-
-    fn warn(&self, id: QueueId, report: Option<Report>) -> Answer<'_, Option<QueueId>> {
-        self.ask(move |reply| Request::Warn { id, report, reply })
-    }
-
-    fn message(&self, id: QueueId) -> Answer<'_, Option<StoredMessage>> {
-        self.read(move |store, _| read::message(store, id))
-    }
-
-    fn body(&self, id: QueueId) -> Answer<'_, Box<dyn Body>> {
-        self.read(move |store, files| read::body(store, files, id))
-    }
-
-    fn deliveries(&self, id: QueueId) -> Answer<'_, Vec<Delivery>> {
-        let phases = self.phases();
-        self.read(move |store, _| {
-            read::deliveries(store, id, |domain| {
-                phases.get(&domain).copied().unwrap_or(Phase::Hold)
-            })
-        })
-    }
-
-    fn events(&self, id: QueueId) -> Answer<'_, Vec<Event>> {
-        self.read(move |store, _| read::events(store, id))
-    }
-
-    fn next_event(&self) -> Answer<'_, u64> {
-        self.read(|store, _| read::next_event(store))
-    }
-
-    fn domain_events(&self, domain: String) -> Answer<'_, Vec<DomainEvent>> {
-        Box::pin(async move {
-            let domain = self.number(&domain)?;
-            self.read(move |store, _| read::domain_events(store, domain))
-                .await
-        })
-    }
-
-    fn unfinished(
-        &self,
-        domain: String,
-        after: Option<DeliveryId>,
-        limit: usize,
-    ) -> Answer<'_, Vec<Unfinished>> {
-        Box::pin(async move {
-            let domain = self.number(&domain)?;
-            let (floor, rewinds) = self.floor(domain)?;
-            let from = start(after)?.max(floor);
-            let found = self
-                .read(move |store, _| read::unfinished(store, domain, from, limit))
-                .await?;
-            if let (true, Some(first)) = (from == floor, found.first()) {
-                self.raise_floor(domain, first.id, rewinds);
-            }
-            Ok(found)
-        })
-    }
-
-    fn lane(
-        &self,
-        domain: String,
-        lane: Lane,
-        after: Option<DeliveryId>,
-        until: DeliveryId,
-        limit: usize,
-    ) -> Answer<'_, Vec<Unfinished>> {
-        Box::pin(async move {
-            let domain = self.number(&domain)?;
-            let from = start(after)?;
-            self.read(move |store, _| read::lane(store, domain, lane, from, until, limit))
-                .await
-        })
-    }
-
-    fn messages(&self, after: Option<QueueId>, limit: usize) -> Answer<'_, Vec<StoredMessage>> {
-        self.read(move |store, _| read::messages(store, after, limit))
-    }
-
-    fn purge(&self, now_ms: u64, limit: usize) -> Answer<'_, usize> {
-        self.ask(move |reply| Request::Purge {
-            now_ms,
-            limit,
-            reply,
-        })
-    }
-
-    fn relieve(&self, limit: usize) -> Answer<'_, usize> {
-        Box::pin(async move {
-            if !self.space.is_short()? {
-                return Ok(0);
-            }
-            let given_up = self
-                .ask(move |reply| Request::Relieve { limit, reply })
-                .await?;
-            if given_up > 0 {
-                let count = u64::try_from(given_up).unwrap_or(u64::MAX);
-                self.published.measures.given_up.inc_by(count);
-                self.read(|store, _| store.reclaim_bodies()).await?;
-            }
-            Ok(given_up)
-        })
-    }
-
-    fn recount(&self, verify_bodies: bool) -> Answer<'_, Recount> {
-        self.read(move |store, files| {
-            let outcome = recount::recount(store, files, files.first(), verify_bodies)?;
-            Ok(outcome.report)
-        })
-    }
-
-    fn repair(&self) -> Answer<'_, Vec<String>> {
-        self.ask(Request::Repair)
-    }
-
-    fn subscribe(&self) -> broadcast::Receiver<Change> {
-        self.published.changes.subscribe()
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            match self.ask(Request::Close).await {
-                Ok(()) | Err(SpoolError::Closed) => Ok(()),
-                Err(error) => Err(error),
-            }
-        })
-    }
-}
-
-/// Where the arrival order of each domain begins. Entries go from its front, so what was
-/// found first once is preceded again by a rewind only; beginning there spares a walk over
-/// the traces of everything that was delivered.
-#[derive(Default)]
-struct Floors {
-    first: HashMap<DomainNumber, DeliveryId>,
-    /// Rewinds so far: what was read before one is no floor behind it.
-    rewinds: u64,
-}
-
-/// Where a walk begins that goes on behind `after`.
-fn start(after: Option<DeliveryId>) -> Result<DeliveryId, SpoolError> {
-    match (after, QueueId::new(0)) {
-        (Some(after), _) => Ok(read::next(after)),
-        (None, Some(message)) => Ok(DeliveryId {
-            message,
-            recipient: 0,
-        }),
-        (None, None) => Err(SpoolError::Closed),
     }
 }
 

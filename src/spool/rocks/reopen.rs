@@ -37,7 +37,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
@@ -83,18 +83,18 @@ impl Opener {
     ///
     /// # Errors
     /// Whatever keeps a spool from being opened; then nothing was changed.
-    pub fn start(self) -> Result<Handle, SpoolError> {
+    pub fn start(self) -> Result<(Handle, JoinHandle<()>), SpoolError> {
         let committer = self.open(&Suspects::All)?;
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let handle = Handle::new(sender, self.published.clone(), self.confirmations.clone());
         let spawned = thread::Builder::new()
             .name("commit".into())
             .spawn(move || self.run(committer, requests));
-        spawned.map_err(|error| SpoolError::Io {
+        let thread = spawned.map_err(|error| SpoolError::Io {
             doing: "starting the committing thread".into(),
             detail: error.to_string(),
         })?;
-        Ok(handle)
+        Ok((handle, thread))
     }
 
     /// Commits, and opens again after each failure, until the spool is closed or nobody is

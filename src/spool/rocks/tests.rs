@@ -283,6 +283,17 @@ async fn a_release_ends_in_forward_when_its_backlog_is_empty() {
     assert_balanced(&spool).await;
 }
 
+/// A process that ends while its database is being closed dies of it.
+#[tokio::test]
+async fn whoever_drops_a_spool_waits_until_its_database_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = open(&config(&directory)).await;
+    let _ = accept(&spool, &["bob@corp.example"], b"x\r\n").await;
+    let database = Arc::downgrade(&spool.store().unwrap());
+    drop(spool);
+    assert!(database.upgrade().is_none());
+}
+
 #[tokio::test]
 async fn steps_fit_the_state_or_change_nothing() {
     let directory = tempfile::tempdir().unwrap();
