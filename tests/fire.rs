@@ -21,6 +21,7 @@ use support::{
     Random,
     arrivals::{Expected, Repeats, in_order, tag},
     client::Client,
+    far::far,
     relay::{DOMAIN, Relay, Settings, text},
     scripted::{Act, Ask, Scripted},
     temp,
@@ -39,7 +40,17 @@ struct Sent {
 
 #[test]
 fn each_mailbox_in_order_whatever_happens() {
+    play(number("RELAY_FIRE_MESSAGES", 1_000), Duration::ZERO);
+}
+
+/// There messages go in rows.
+#[test]
+fn each_mailbox_in_order_far_away() {
     let messages = number("RELAY_FIRE_MESSAGES", 1_000);
+    play(messages.min(20_000), Duration::from_millis(20));
+}
+
+fn play(messages: u64, round_trip: Duration) {
     let seed = number("RELAY_FIRE_SEED", u64::from(std::process::id()));
     eprintln!("RELAY_FIRE_SEED={seed} RELAY_FIRE_MESSAGES={messages}");
     let directory = temp();
@@ -51,7 +62,10 @@ fn each_mailbox_in_order_whatever_happens() {
         release: "retry_min = \"50ms\"\nretry_max = \"500ms\"\nin_doubt_after = \"100ms\"\n\
                   stop_after_refusals = 1000000\nstop_after_doubts = 1000000\n\
                   stop_after_wrong = 1000000",
-        ..Settings::to(server.port)
+        ..Settings::to(match round_trip {
+            Duration::ZERO => server.port,
+            _ => far(server.port, round_trip),
+        })
     };
     let mut relay = Relay::start(directory.path(), &settings);
     let begun = Instant::now();
@@ -67,7 +81,7 @@ fn each_mailbox_in_order_whatever_happens() {
                 relay.kill();
                 relay.run();
             }
-            1 => fire.down.store(40, Ordering::SeqCst),
+            1 => fire.down.store(10, Ordering::SeqCst),
             _ => {
                 relay.stop();
                 relay.run();

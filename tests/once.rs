@@ -9,10 +9,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    time::Duration,
 };
 use support::{
     Random,
     client::Client,
+    far::far,
     peers::Peer,
     relay::{DOMAIN, Relay, Settings, text},
     temp,
@@ -37,14 +39,18 @@ const STEPS: [&str; 10] = [
 /// Each mailbox's tags, in the order in which they were accepted.
 type Expected = BTreeMap<String, Vec<String>>;
 
-/// A relay in front of a Dovecot that it may look into.
-fn scene(directory: &Path, release: &'static str) -> (Peer, Relay) {
+/// A relay in front of a Dovecot, perhaps far away, that it may look into.
+fn scene(directory: &Path, release: &'static str, round_trip: Duration) -> (Peer, Relay) {
     let dovecot = Peer::dovecot(&directory.join("dovecot"));
+    let lmtp = match round_trip {
+        Duration::ZERO => dovecot.port("lmtp"),
+        _ => far(dovecot.port("lmtp"), round_trip),
+    };
     let settings = Settings {
         protocol: "lmtp",
         connections: 4,
         release,
-        ..Settings::to(dovecot.port("lmtp"))
+        ..Settings::to(lmtp)
     };
     let relay = Relay::configured(directory, &settings);
     let accounts = directory.join("accounts.csv");
@@ -65,12 +71,22 @@ fn scene(directory: &Path, release: &'static str) -> (Peer, Relay) {
 
 #[test]
 fn killed_at_each_step_of_a_delivery_it_loses_nothing_and_sends_nothing_twice() {
+    kill_at_each_step(Duration::ZERO);
+}
+
+/// There messages go in rows.
+#[test]
+fn killed_far_away_it_loses_nothing_and_sends_nothing_twice() {
+    kill_at_each_step(Duration::from_millis(20));
+}
+
+fn kill_at_each_step(round_trip: Duration) {
     let kills = std::env::var("RELAY_RELEASE_KILLS").map_or(STEPS.len() as u64, |kills| {
         kills.parse().expect("RELAY_RELEASE_KILLS is a number")
     });
     let directory = temp();
     let release = "retry_min = \"200ms\"\nretry_max = \"1s\"\nin_doubt_after = \"1s\"";
-    let (dovecot, mut relay) = scene(directory.path(), release);
+    let (dovecot, mut relay) = scene(directory.path(), release, round_trip);
     relay.run();
     let mut random = Random::new(4);
     let expected = send(relay.port(), kills * 12, &mut random);
@@ -169,7 +185,7 @@ fn tag(message: &[u8]) -> String {
 fn a_rewind_sends_again_what_was_lost_and_nothing_else() {
     let directory = temp();
     let release = "retry_min = \"200ms\"\nretry_max = \"1s\"\nin_doubt_after = \"1s\"";
-    let (dovecot, mut relay) = scene(directory.path(), release);
+    let (dovecot, mut relay) = scene(directory.path(), release, Duration::ZERO);
     relay.run();
     let expected = send(relay.port(), 60, &mut Random::new(5));
     let again = ["release", DOMAIN, "--again", "--since", "1h", "--yes"];

@@ -13,6 +13,7 @@ pub mod browser;
 pub mod client;
 pub mod corpus;
 pub mod dns;
+pub mod far;
 pub mod http;
 pub mod image;
 pub mod mailbox;

@@ -8,8 +8,11 @@ mod repeated;
 
 use super::*;
 use crate::{
-    mail::{Address, BodyKind, Client, Digest, Envelope, Protocol, Recipient, ReversePath},
-    spool::{Receipt, Standing, State},
+    mail::{
+        Address, BodyKind, Client, DeliveryId, Digest, Envelope, Lane, Protocol, QueueId,
+        Recipient, ReversePath,
+    },
+    spool::{DomainCommand, DomainStatus, Receipt, Standing, State},
 };
 use std::{fs, io::Read, os::unix::fs::FileExt, path::PathBuf};
 
