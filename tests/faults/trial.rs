@@ -161,6 +161,12 @@ impl Trial {
                 .find_map(|line| line.strip_prefix("relay: "))?;
             last.contains(": ").then(|| last.to_owned())
         });
+        // What the runtime says last where an allocation has failed.
+        let logged = logged.or_else(|| {
+            let mut lines = new.lines();
+            let last = lines.find(|line| line.starts_with("memory allocation of "))?;
+            Some(last.to_owned())
+        });
         self.seen.operator = refusing.map(|text| format!("status: {text}")).or(logged);
     }
 

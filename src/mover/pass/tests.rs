@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::mover::{
-    body::Body,
-    copy::{Found, lost},
+    body::{Body, Read},
+    copy::{Failure, Found, Message, Target, lost},
+    flags::Permanent,
     hash::{identity, known},
     meter::{Extent, Meter},
 };
