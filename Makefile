@@ -9,7 +9,7 @@ PYTHON := python3
 DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/relay/tools/bin/cargo-deny --locked
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run bench crash faults soak fuzz deny deny-lists lint build install-build install-peers
+.PHONY: help demo test run bench crash kills fire storms faults soak fuzz deny deny-lists lint build install-build install-peers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ bench: build install-peers ## Measure all beside its peers; ONLY=hold_queue ARGS
 crash: install-build install-peers ## Cut the power and kill, N times each (N=1000), and compare
 	RELAY_CRASH_CYCLES=$(or $(N),100) RELAY_POWER_CUTS=$(or $(N),100) \
 		cargo test --locked --test crash -- --nocapture
+
+kills: install-build install-peers ## Kill a release N times (N=500), at each of its steps, near and far
+	RELAY_RELEASE_KILLS=$(or $(N),500) cargo test --locked --test once killed -- --nocapture
+
+fire: install-build install-peers ## Release N messages (N=100000) to a server that does everything wrong
+	RELAY_FIRE_MESSAGES=$(or $(N),100000) cargo test --locked --test fire -- --nocapture
+
+storms: install-build ## Play N releases (N=10000) on simulated time, each in a storm of its own
+	RELAY_SEEDS=$(or $(N),10000) cargo test --locked --lib simulation::every -- --nocapture
 
 faults: install-build install-peers ## Break disk and system in every way, and write src/manual/faults.md
 	RELAY_FAULTS=$(or $(N),8) RELAY_FAULTS_TABLE=src/manual/faults.md \

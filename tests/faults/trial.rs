@@ -161,10 +161,11 @@ impl Trial {
                 .find_map(|line| line.strip_prefix("relay: "))?;
             last.contains(": ").then(|| last.to_owned())
         });
-        // What the runtime says last where an allocation has failed.
+        // What Rust's runtime, or C++'s, says where an allocation has failed.
         let logged = logged.or_else(|| {
+            let ends = ["memory allocation of ", "terminate called "];
             let mut lines = new.lines();
-            let last = lines.find(|line| line.starts_with("memory allocation of "))?;
+            let last = lines.find(|line| ends.iter().any(|end| line.starts_with(end)))?;
             Some(last.to_owned())
         });
         self.seen.operator = refusing.map(|text| format!("status: {text}")).or(logged);
