@@ -13,7 +13,10 @@ use crate::{
         Change, Phase, Receipt, Report, SpoolError, Standing, Step, Transition, steps::Effect,
     },
 };
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A step, the record of its delivery, and what it does.
+type Planned = (Transition, DeliveryRecord, Effect);
 
 impl Committer {
     /// A message comes to be: body, record, a delivery for each recipient, counters.
@@ -135,7 +138,8 @@ impl Committer {
             }
             planned.push((transition, record, effect));
         }
-        let mut ended = BTreeSet::new();
+        // All that has to be read is read before anything is changed.
+        let finished = self.finished_by(turn, &planned)?;
         for (transition, record, effect) in planned {
             let id = transition.delivery;
             match effect {
@@ -152,18 +156,33 @@ impl Committer {
                 Effect::End => self.end_attempt(turn, id),
                 Effect::Move(to) => {
                     self.end_attempt(turn, id);
-                    if to.is_final() {
-                        ended.insert(id.message);
-                    }
                     self.move_delivery(turn, transition, record, to)?;
+                }
+            }
+        }
+        for message in &finished {
+            let at_ms = (self.clock)().saturating_add(self.retention.bodies_ms);
+            turn.batch.mark(&Key::expiry(at_ms, Stage::Body, *message));
+        }
+        Ok(finished)
+    }
+
+    /// The messages of which no delivery is left behind these steps.
+    fn finished_by(&self, turn: &Turn, planned: &[Planned]) -> Result<Vec<QueueId>, SpoolError> {
+        let mut standings = BTreeMap::new();
+        let mut ended = BTreeSet::new();
+        for (transition, _, effect) in planned {
+            if let Effect::Move(to) = effect {
+                let id = transition.delivery;
+                standings.insert(id, *to);
+                if to.is_final() {
+                    ended.insert(id.message);
                 }
             }
         }
         let mut finished = Vec::new();
         for message in ended {
-            if self.is_finished(turn, message)? {
-                let at_ms = (self.clock)().saturating_add(self.retention.bodies_ms);
-                turn.batch.mark(&Key::expiry(at_ms, Stage::Body, message));
+            if self.all_final(turn, message, &standings)? {
                 finished.push(message);
             }
         }
@@ -325,17 +344,31 @@ impl Committer {
     }
 
     pub(super) fn is_finished(&self, turn: &Turn, message: QueueId) -> Result<bool, SpoolError> {
+        self.all_final(turn, message, &BTreeMap::new())
+    }
+
+    /// Whether no delivery of a message is left, once these stand as they will.
+    fn all_final(
+        &self,
+        turn: &Turn,
+        message: QueueId,
+        will: &BTreeMap<DeliveryId, Standing>,
+    ) -> Result<bool, SpoolError> {
         let prefix = Key::deliveries(message);
         let mut finished = true;
         self.store
             .walk(prefix.as_ref(), &prefix.after_prefix(), |key, value| {
                 let id = super::layout::KeyReader::new(key).delivery_id();
-                let staged = id.and_then(|id| turn.deliveries.get(&id).copied());
-                let record: DeliveryRecord = match staged {
-                    Some(record) => record,
-                    None => super::record::decode(|| format!("a delivery of {message}"), value)?,
+                let planned = id.and_then(|id| will.get(&id).copied());
+                let staged = || Some(turn.deliveries.get(&id?)?.standing);
+                let standing = match planned.or_else(staged) {
+                    Some(standing) => standing,
+                    None => {
+                        let what = || format!("a delivery of {message}");
+                        super::record::decode::<DeliveryRecord>(what, value)?.standing
+                    }
                 };
-                finished = record.standing.is_final();
+                finished = standing.is_final();
                 Ok(if finished { Walk::On } else { Walk::Stop })
             })?;
         Ok(finished)

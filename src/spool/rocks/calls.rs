@@ -97,13 +97,21 @@ impl Spool for RocksSpool {
     }
 
     fn advance(&self, transitions: Vec<Transition>) -> Answer<'_, Vec<QueueId>> {
-        let rewinds = (transitions.iter()).any(|transition| transition.step == Step::Rewind);
+        if (transitions.iter()).all(|transition| transition.step != Step::Rewind) {
+            return self.ask(|reply| Request::Advance(transitions, reply));
+        }
+        let (writer, floors) = (self.writer.clone(), self.floors.clone());
         Box::pin(async move {
-            let done = self.ask(|reply| Request::Advance(transitions, reply)).await;
-            if rewinds {
-                self.floors.clear();
-            }
-            done
+            let writer = writer.ok_or(SpoolError::Closed)?;
+            // Whoever asks may go away before it is answered, and the order begins further back
+            // all the same.
+            let rewound = tokio::spawn(async move {
+                let request = |reply| Request::Advance(transitions, reply);
+                let answer = writer.ask(request).await;
+                floors.clear();
+                answer
+            });
+            rewound.await.unwrap_or(Err(SpoolError::Closed))
         })
     }
 

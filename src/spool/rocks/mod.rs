@@ -68,7 +68,7 @@ pub struct RocksSpool {
     space: Space,
     published: Arc<Published>,
     numbers: RwLock<HashMap<String, DomainNumber>>,
-    floors: Floors,
+    floors: Arc<Floors>,
     /// Nothing when it is open for reading only.
     writer: Option<Handle>,
     /// The committing one.
@@ -130,7 +130,7 @@ impl RocksSpool {
             space: Space::new(directory, config.min_free_bytes),
             published,
             numbers: RwLock::default(),
-            floors: Floors::default(),
+            floors: Arc::default(),
             writer: Some(writer),
             thread: Some(thread),
             _lock: lock,
@@ -169,7 +169,7 @@ impl RocksSpool {
             space: Space::new(directory, config.min_free_bytes),
             published,
             numbers: RwLock::default(),
-            floors: Floors::default(),
+            floors: Arc::default(),
             writer: None,
             thread: None,
             _lock: lock,

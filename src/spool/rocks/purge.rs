@@ -11,6 +11,7 @@ use crate::{
     mail::QueueId,
     spool::{SpoolError, Standing},
 };
+use std::collections::HashSet;
 
 impl Committer {
     /// Removes what expired before `now_ms`, of `limit` messages at most. Returns how many.
@@ -35,21 +36,44 @@ impl Committer {
                     Walk::Stop
                 })
             })?;
-        let count = expired.len();
+        let mut seen = HashSet::new();
+        let mut removed = 0;
         for (key, at_ms, stage, message) in expired {
-            if !self.is_finished(turn, message)? {
-                // It was rewound since, and expires anew when it is delivered again.
-            } else if stage == Stage::Body as u8 {
-                self.remove_body(turn, message)?;
-                let later = at_ms.saturating_add(self.retention.records_ms);
-                turn.batch
-                    .mark(&Key::expiry(later, Stage::Records, message));
-            } else {
-                self.remove_records(turn, message)?;
+            // One that was delivered again has more than one trace. What this batch removes of
+            // it is still there for whoever reads now: the other trace's turn comes later.
+            if !seen.insert(message) {
+                continue;
+            }
+            if let Err(error) = self.expire(turn, message, stage, at_ms) {
+                tracing::error!("{message} is kept, for it cannot be removed: {error}");
+                continue;
             }
             turn.batch.delete_raw(&key);
+            removed += 1;
         }
-        Ok(count)
+        Ok(removed)
+    }
+
+    /// Nothing is changed by an error.
+    fn expire(
+        &mut self,
+        turn: &mut Turn,
+        message: QueueId,
+        stage: u8,
+        at_ms: u64,
+    ) -> Result<(), SpoolError> {
+        if !self.is_finished(turn, message)? {
+            // It was rewound since, and expires anew when it is delivered again.
+            return Ok(());
+        }
+        if stage != Stage::Body as u8 {
+            return self.remove_records(turn, message);
+        }
+        self.remove_body(turn, message)?;
+        let later = at_ms.saturating_add(self.retention.records_ms);
+        turn.batch
+            .mark(&Key::expiry(later, Stage::Records, message));
+        Ok(())
     }
 
     /// Gives up the bytes of finished messages that are still kept, the oldest first.
@@ -102,19 +126,28 @@ impl Committer {
     }
 
     fn remove_records(&mut self, turn: &mut Turn, id: QueueId) -> Result<(), SpoolError> {
+        let (mut keys, mut finished) = (Vec::new(), Vec::new());
         let deliveries = Key::deliveries(id);
-        let mut removed = Vec::new();
         self.store.walk(
             deliveries.as_ref(),
             &deliveries.after_prefix(),
             |key, value| {
                 let record: DeliveryRecord = decode(|| format!("a delivery of {id}"), value)?;
-                removed.push(record);
-                turn.batch.delete_raw(key);
+                self.books.domain(DomainNumber(record.domain))?;
+                finished.push(record);
+                keys.push(key.to_vec());
                 Ok(Walk::On)
             },
         )?;
-        for record in removed {
+        let events = Key::message_events(id);
+        self.store
+            .walk(events.as_ref(), &events.after_prefix(), |key, _| {
+                keys.push(key.to_vec());
+                Ok(Walk::On)
+            })?;
+        let message = self.store.get::<MessageRecord>(&Key::message(id))?;
+        // All was read that has to be.
+        for record in finished {
             let columns = &mut self.books.change(DomainNumber(record.domain))?.removed;
             let tally = match record.standing {
                 Standing::Bounced => &mut columns.bounced,
@@ -123,13 +156,10 @@ impl Committer {
             };
             tally.add(record.size);
         }
-        let events = Key::message_events(id);
-        self.store
-            .walk(events.as_ref(), &events.after_prefix(), |key, _| {
-                turn.batch.delete_raw(key);
-                Ok(Walk::On)
-            })?;
-        if let Some(record) = self.store.get::<MessageRecord>(&Key::message(id))? {
+        for key in keys {
+            turn.batch.delete_raw(&key);
+        }
+        if let Some(record) = message {
             turn.batch
                 .delete(&Key::late(record.envelope.received_ms, id));
         }

@@ -286,6 +286,32 @@ async fn a_release_ends_in_forward_when_its_backlog_is_empty() {
     assert_balanced(&spool).await;
 }
 
+/// Each delivery has left a trace that says when its message goes.
+#[tokio::test]
+async fn what_was_delivered_twice_is_removed_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = open(&config(&directory)).await;
+    let ids = [
+        accept(&spool, &["bob@corp.example"], b"x").await.id(),
+        accept(&spool, &["eve@corp.example"], b"x").await.id(),
+    ];
+    release(&spool).await;
+    for id in ids {
+        for taken in [Step::Attempt, Step::Deliver, Step::Rewind, Step::Found] {
+            step(&spool, id, 0, taken).await.unwrap();
+        }
+    }
+    let mut later = now_ms();
+    for _ in 0..5 {
+        later += 100_000_000;
+        while spool.purge(later, 10).await.unwrap() > 0 {}
+        assert_balanced(&spool).await;
+    }
+    assert_eq!(spool.messages(None, 10).await.unwrap(), []);
+    let ledger = spool.domain("corp.example").unwrap().ledger;
+    assert_eq!(ledger.delivered.count, 2);
+}
+
 /// A process that ends while its database is being closed dies of it.
 #[tokio::test]
 async fn whoever_drops_a_spool_waits_until_its_database_is_closed() {
