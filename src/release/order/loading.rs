@@ -4,7 +4,10 @@ use super::{
     Order, Rows,
     lane::{Entry, Feed, Page},
 };
-use crate::{mail::Lane, spool::Unfinished};
+use crate::{
+    mail::{DeliveryId, Lane, QueueId},
+    spool::Unfinished,
+};
 
 impl Order {
     pub(super) fn next_scan(&mut self) -> Option<Rows> {
@@ -46,6 +49,12 @@ impl Order {
             self.meet(row, now_ms);
         }
         self.more |= full;
+        // A first scan that meets nothing has seen what there is, too: lanes need not wait for it.
+        let nothing = DeliveryId {
+            message: QueueId::first_of_spool(0),
+            recipient: 0,
+        };
+        self.cursor = self.cursor.or(Some(nothing));
         let last = self.cursor.map(|cursor| cursor.message);
         let cut = std::mem::replace(&mut self.cut, if full { last } else { None });
         for message in [cut, last].into_iter().flatten() {

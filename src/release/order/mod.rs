@@ -195,6 +195,8 @@ impl Order {
             self.untried.remove(&lane);
         }
         self.gated.remove(&lane);
+        // It may be behind all that the scan has met, where that had nothing to meet.
+        self.more = true;
         self.lanes.entry(lane).or_default().reload = true;
         self.step(lane, now_ms);
     }

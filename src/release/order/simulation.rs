@@ -419,3 +419,22 @@ fn a_deferred_mailbox_leaves_nothing_in_the_window() {
     assert_eq!(jobs(&mut order, &model, 499), []);
     assert_eq!(jobs(&mut order, &model, 500), std::slice::from_ref(head));
 }
+
+#[test]
+fn what_is_put_back_goes_where_a_first_scan_has_met_nothing() {
+    let (mut order, mut model) = (Order::new(Limits::default()), Model::default());
+    assert_eq!(jobs(&mut order, &model, 0), []);
+    assert!(order.is_idle());
+    // Delivered before this release began, and lost by the destination since.
+    model.arrive(&[1]);
+    order.requeued(Lane(1), 0);
+    assert_eq!(jobs(&mut order, &model, 0).len(), 1);
+}
+
+#[test]
+fn a_mailbox_with_nothing_left_keeps_no_release_busy() {
+    let (mut order, model) = (Order::new(Limits::default()), Model::default());
+    order.requeued(Lane(1), 0);
+    assert_eq!(jobs(&mut order, &model, 0), []);
+    assert!(order.is_idle());
+}
