@@ -131,16 +131,22 @@ pub(super) async fn deliver(
         return (shipment.outcome(fates, false), None);
     }
     Failpoint::ReleaseSent.pass();
-    let next = match behind {
-        Some(next) if connection.features.pipelining && !chunked => {
-            // Whatever is answered to the message, its transaction has ended.
-            connection.needs_reset = false;
-            let ahead = next.take_off(connection).await;
-            ahead.ok().map(|ahead| Begun { ahead })
+    let mut next = None;
+    // Part of an envelope may have left, behind which nothing is understood.
+    let mut torn = false;
+    if let Some(behind) = behind
+        && connection.features.pipelining
+        && !chunked
+    {
+        // Whatever is answered to the message, its transaction has ended.
+        connection.needs_reset = false;
+        match behind.take_off(connection).await {
+            Ok(ahead) => next = Some(Begun { ahead }),
+            Err(_) => torn = true,
         }
-        _ => None,
-    };
+    }
     let (fates, reusable) = replies(connection, said.fates, orders).await;
+    let reusable = reusable && !torn;
     connection.needs_reset = next.is_some() || (chunked && is_refused(&fates)) || !reusable;
     (shipment.outcome(fates, reusable), next)
 }

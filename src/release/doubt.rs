@@ -21,13 +21,10 @@ use crate::{
     spool::{Cause, Remote, SpoolError, Standing, Step, StoredMessage, Transition},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
 
 /// The shortest and the longest wait between two looks.
 const LOOK_MS_MIN: u64 = 250;
 const LOOK_MS_MAX: u64 = 60_000;
-/// A look that takes longer is none.
-const LOOK_WITHIN: Duration = Duration::from_secs(120);
 
 /// What is shown of a message to whoever looks for it.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -45,19 +42,50 @@ enum Decision {
     },
 }
 
-/// Decides about a delivery in doubt whose time has come.
+/// Decides about a delivery in doubt whose time has come. Ends with one [`Event::Resolved`].
 pub(super) async fn resolve(shared: Arc<Shared>, id: DeliveryId, lane: Lane) {
-    let done = shared.resolve(id).await;
-    let (settled, counts, signal) = match done {
-        Ok((settled, counts)) => (settled, counts, Signal::Neutral),
-        Err(error) => (shared.look_again(), Counts::default(), trouble(&error)),
+    let mut resolving = Resolving {
+        settled: shared.look_again(),
+        counts: Counts::default(),
+        signal: Signal::Neutral,
+        shared,
+        id,
+        lane,
     };
-    let _ = shared.events.send(Event::Settled {
-        deliveries: vec![(id, lane, settled)],
-        counts,
-        signal,
-    });
+    match resolving.shared.resolve(id).await {
+        Ok((settled, counts)) => {
+            resolving.settled = settled;
+            resolving.counts = counts;
+        }
+        Err(error) => {
+            resolving.settled = resolving.shared.look_again();
+            resolving.signal = trouble(&error);
+        }
+    }
 }
+
+/// Tells the runner how it ended, also by a panic, so that the lane is not forgotten.
+struct Resolving {
+    shared: Arc<Shared>,
+    id: DeliveryId,
+    lane: Lane,
+    settled: Settled,
+    counts: Counts,
+    signal: Signal,
+}
+
+impl Drop for Resolving {
+    fn drop(&mut self) {
+        let _ = self.shared.events.send(Event::Resolved {
+            delivery: (self.id, self.lane, self.settled),
+            counts: self.counts,
+            signal: std::mem::replace(&mut self.signal, Signal::Neutral),
+        });
+    }
+}
+
+/// The release was stopped, and nothing was seen.
+struct Stopped;
 
 impl Shared {
     /// How long after a doubt the destination is asked for the first time, or the policy
@@ -77,7 +105,9 @@ impl Shared {
         let message = self.spool.message(id.message).await?;
         let message = message.ok_or(SpoolError::UnknownMessage(id.message))?;
         let doubt = self.doubt(id).await?;
-        let seen = self.ask(&message, id).await;
+        let Ok(seen) = self.ask(&message, id).await else {
+            return Ok((self.look_again(), Counts::default()));
+        };
         Failpoint::WitnessAnswered.pass();
         let (step, settled, rule, remote) = match self.decide(seen, &doubt) {
             Decision::Wait { due_ms } => return Ok((Settled::Until { due_ms }, Counts::default())),
@@ -124,27 +154,28 @@ impl Shared {
     }
 
     /// Looks for it at the destination; nothing where nobody can be asked at all.
-    async fn ask(&self, message: &StoredMessage, id: DeliveryId) -> Option<Sighting> {
-        let witness = self.witness.as_ref()?;
-        let recipient = message.envelope.recipients.get(id.recipient as usize)?;
+    async fn ask(
+        &self,
+        message: &StoredMessage,
+        id: DeliveryId,
+    ) -> Result<Option<Sighting>, Stopped> {
+        let recipient = message.envelope.recipients.get(id.recipient as usize);
+        let (Some(witness), Some(recipient)) = (&self.witness, recipient) else {
+            return Ok(None);
+        };
         let question = Question {
             message: id.message,
             recipient: recipient.address.clone(),
             digest: message.digest,
             head: self.head(id).await,
         };
-        let unable = |reason: &str| Sighting::Unable {
-            reason: reason.into(),
-        };
         let mut orders = self.orders.clone();
-        let look = timeout(LOOK_WITHIN, witness.look(question));
-        Some(tokio::select! {
+        tokio::select! {
             biased;
-            seen = look => seen.unwrap_or_else(|_| unable("it took too long")),
-            _ = orders.wait_for(|orders| *orders > super::deliver::Orders::Work) => {
-                unable("the release was stopped")
-            }
-        })
+            seen = witness.look(question) => Ok(Some(seen)),
+            // What was not seen must not be taken for what nobody can tell.
+            _ = orders.wait_for(|orders| *orders > super::deliver::Orders::Work) => Err(Stopped),
+        }
     }
 
     /// Without it only the queue id can be looked for.

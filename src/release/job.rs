@@ -48,6 +48,13 @@ pub(super) enum Event {
         /// About the spool.
         signal: Signal,
     },
+    /// A doubt was looked into.
+    Resolved {
+        delivery: (DeliveryId, Lane, Settled),
+        counts: Counts,
+        /// About the spool.
+        signal: Signal,
+    },
     /// The jobs that were left when one of them panicked.
     Broken {
         jobs: Vec<Job>,

@@ -15,7 +15,7 @@ use crate::{
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// A longer message takes its time over the line too.
-const SHORT_BYTES_MAX: u64 = 64 * 1024;
+pub(super) const SHORT_BYTES_MAX: u64 = 64 * 1024;
 /// More than these many bytes of messages are not held for one connection.
 const ROW_BYTES_MAX: u64 = 512 * 1024;
 
@@ -37,15 +37,21 @@ pub(super) struct Ticket {
 }
 
 /// The first of the loads that may go one behind the other: for the same client where the
-/// destination is told of it, and as far as the destination's limits let them.
-pub(super) fn take_row(connection: &Connection, loads: &mut VecDeque<Load>) -> Vec<Load> {
+/// destination is told of it, and as far as the destination's limits let them; or just the
+/// first, `alone`.
+pub(super) fn take_row(
+    connection: &Connection,
+    alone: bool,
+    loads: &mut VecDeque<Load>,
+) -> Vec<Load> {
     let mut row: Vec<Load> = Vec::new();
     let mut bytes = 0;
     while let Some(Load { ticket, .. }) = loads.front_mut() {
         let envelope = &ticket.message.envelope;
         bytes += ticket.message.size;
         let tried = connection.room_for(envelope, &ticket.places);
-        let fits = bytes <= ROW_BYTES_MAX
+        let fits = !alone
+            && bytes <= ROW_BYTES_MAX
             && connection.is_for(&envelope.client)
             && connection.has_room_behind(row.len())
             // What the domains of these recipients leave is known behind them.

@@ -26,7 +26,7 @@ use crate::{
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Longest sleep, so that a clock that is set does not stop a release.
@@ -63,6 +63,9 @@ pub(super) struct Runner {
     sending: usize,
     /// Jobs that are not over.
     working: usize,
+    /// Doubts that are looked into. Bounded by themselves: a look may take minutes, and must
+    /// neither wait for the backlog nor keep it waiting.
+    resolving: usize,
     loading: Option<Loading>,
     load_not_before: Instant,
     /// Why this runner has stopped by itself.
@@ -96,6 +99,7 @@ impl Runner {
             kept: Vec::new(),
             sending: 0,
             working: 0,
+            resolving: 0,
             loading: None,
             load_not_before: Instant::now(),
             broken: None,
@@ -138,10 +142,10 @@ impl Runner {
             return;
         }
         let connections = self.brake.connections();
-        while self.working < 4 * connections
+        while self.resolving < 4 * connections
             && let Some((id, lane)) = self.order.next_doubt()
         {
-            self.working += 1;
+            self.resolving += 1;
             tokio::spawn(resolve(self.shared.clone(), id, lane));
         }
         // Results are written while their connections are in use again, within bounds.
@@ -259,6 +263,17 @@ impl Runner {
                 self.heed(signal);
                 self.count(counts, now_ms);
             }
+            Event::Resolved {
+                delivery: (id, lane, settled),
+                counts,
+                signal,
+            } => {
+                self.resolving -= 1;
+                let now_ms = self.now_ms();
+                self.order.settle(id, lane, settled, now_ms);
+                self.heed(signal);
+                self.count(counts, now_ms);
+            }
             Event::Broken { jobs, sending } => {
                 self.working -= jobs.len();
                 self.sending -= usize::from(sending);
@@ -296,7 +311,7 @@ impl Runner {
     /// not done with.
     fn end_canary(&mut self) {
         let sent = self.plan.last.is_some() && self.order.is_idle() && self.order.gated() == 0;
-        if sent && self.working == 0 && self.broken.is_none() {
+        if sent && self.working + self.resolving == 0 && self.broken.is_none() {
             tracing::info!("{}: the canary was sent", self.domain);
             Failpoint::ReleaseCanarySent.pass();
             self.broken = Some("the canary was sent".into());
@@ -304,12 +319,22 @@ impl Runner {
         }
     }
 
+    /// Until it is recorded, or this release was stopped otherwise: it stands meanwhile, and
+    /// nobody else would know why.
     fn command(&self, command: DomainCommand, cause: &'static str) {
         let (spool, domain) = (self.shared.spool.clone(), self.domain.clone());
+        let mut orders = self.shared.orders.clone();
         tokio::spawn(async move {
-            let cause = Cause::Policy(cause.into());
-            if let Err(error) = spool.command(domain.clone(), command, cause).await {
+            loop {
+                let (again, cause) = (command.clone(), Cause::Policy(cause.into()));
+                let Err(error) = spool.command(domain.clone(), again, cause).await else {
+                    return;
+                };
                 tracing::error!("{domain}: the pause is not recorded: {error}");
+                let stopped = orders.wait_for(|orders| *orders > Orders::Work);
+                if timeout(READ_AGAIN, stopped).await.is_ok() {
+                    return;
+                }
             }
         });
     }
@@ -385,7 +410,7 @@ impl Runner {
     }
 
     async fn finish(mut self) {
-        while self.working > 0 {
+        while self.working + self.resolving > 0 {
             let now_ms = self.now_ms();
             self.show(now_ms);
             match self.events.recv().await {

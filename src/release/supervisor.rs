@@ -31,12 +31,16 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, broadcast::error::RecvError, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
+
+/// How long a release may take to end that waits for nobody any more.
+const ABANDONED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Releases the mail of all domains.
 pub struct Releaser {
@@ -386,7 +390,12 @@ impl Releaser {
         let all = async { while runners.join_next().await.is_some() {} };
         if timeout(self.timeouts.shutdown, all).await.is_err() {
             tell(Orders::Abandon);
-            while runners.join_next().await.is_some() {}
+            // Somebody may be writing to a peer that does not read: what was noted as an
+            // attempt is in doubt at the next start.
+            let all = async { while runners.join_next().await.is_some() {} };
+            if timeout(ABANDONED_WITHIN, all).await.is_err() {
+                runners.shutdown().await;
+            }
         }
         self.running().clear();
     }

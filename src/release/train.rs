@@ -16,7 +16,7 @@ use super::{
     outcome::{Signal, Verdict, unopened},
     parcel::Parcel,
     reply::{Failure, FailureKind, Phase},
-    row::{Load, Ticket, take_row},
+    row::{Load, SHORT_BYTES_MAX, Ticket, take_row},
     settle::{Settling, Times},
 };
 use crate::{config::DestinationProtocol, failpoint::Failpoint};
@@ -91,7 +91,9 @@ impl Train {
                     return None;
                 }
             };
-            let mut row = take_row(&connection, &mut loads);
+            // One that does without XCLIENT was opened for this message alone.
+            let alone = connection.xclient != shared.setup.target.xclient;
+            let mut row = take_row(&connection, alone, &mut loads);
             if let Some(first) = row.first_mut() {
                 first.ticket.connected = begun.elapsed();
             }
@@ -126,6 +128,7 @@ impl Train {
                 }),
                 Err(failure) => {
                     let verdict = Verdict::of(&Fate::Failed(failure.clone()), &failure.relay, 0);
+                    self.signals.push(verdict.signal.clone());
                     let places = job.recipients.iter().map(|(place, _)| *place);
                     let verdicts = places.map(|place| (place, verdict.clone())).collect();
                     self.over(Settling {
@@ -200,6 +203,9 @@ impl Train {
                     }
                 }
             }
+            // The first of them takes as long as it takes to send all.
+            let bytes: u64 = tickets.iter().map(|ticket| ticket.message.size).sum();
+            self.fresh &= bytes <= SHORT_BYTES_MAX;
             let attempt = shared.attempt(&tickets);
             let mut told = tickets.iter();
             let tell = |connection: &Connection, outcome: Outcome| {
@@ -276,7 +282,7 @@ impl Train {
 
     /// Its result goes to the spool, while the next may leave.
     fn over(&mut self, result: Settling) {
-        self.jobs.retain(|job| job.message != result.job.message);
+        self.jobs.retain(|job| *job != result.job);
         tokio::spawn(settle(self.shared.clone(), result));
     }
 }

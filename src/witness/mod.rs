@@ -25,10 +25,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// A session that is not used again within this time is closed.
 const KEPT_FOR: Duration = Duration::from_secs(20);
+/// A look into one mailbox that takes longer is none.
+const SEARCH_WITHIN: Duration = Duration::from_secs(120);
 /// Sessions that are kept.
 const KEPT_MAX: usize = 16;
 
@@ -96,7 +98,16 @@ impl ImapWitness {
             let reason = "it is being stopped".into();
             return Sighting::Unable { reason };
         };
-        let place = match self.search(&accounts, &user, &login, &question).await {
+        // Not before: whoever waits for a place has not been answered yet.
+        let search = self.search(&accounts, &user, &login, &question);
+        let Ok(searched) = timeout(SEARCH_WITHIN, search).await else {
+            let reason = format!(
+                "{server}, as {user}: no answer within {} s",
+                SEARCH_WITHIN.as_secs()
+            );
+            return Sighting::Unable { reason };
+        };
+        let place = match searched {
             Ok(place) => place,
             Err(error) => {
                 let reason = format!("{server}, as {user}: {error}");

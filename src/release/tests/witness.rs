@@ -74,7 +74,7 @@ async fn silent_once() -> Peer {
     .await
 }
 
-async fn world(peer: &Peer, policy: InDoubtPolicy, witness: Arc<Says>) -> (World, QueueId) {
+async fn world(peer: &Peer, policy: InDoubtPolicy, witness: Arc<dyn Witness>) -> (World, QueueId) {
     let change = |config: &mut Config| {
         config.release.in_doubt = policy;
         config.release.in_doubt_after = Duration::from_millis(600);
@@ -156,15 +156,7 @@ async fn what_was_rewound_is_asked_for_first() {
         let (world, id) = world(&peer, InDoubtPolicy::Park, witness).await;
         world.drained().await;
         world.command(DomainCommand::Hold).await;
-        let delivery = world.spool.deliveries(id).await.unwrap()[0].id;
-        let rewind = Transition {
-            delivery,
-            step: Step::Rewind,
-            cause: Cause::Operator("release --again".into()),
-            remote: None,
-            at_ms: 0,
-        };
-        world.spool.advance(vec![rewind]).await.unwrap();
+        world.rewind(&[id]).await;
         let again = world.spool.deliveries(id).await.unwrap();
         assert_eq!(again[0].state, State::InDoubt);
         world.release().await;
@@ -173,4 +165,110 @@ async fn what_was_rewound_is_asked_for_first() {
         assert_eq!(world.ledger().resent, resent);
         assert_eq!(world.ledger().delivered.count, 1);
     }
+}
+
+/// Never has an answer, but for the panics that are asked of it.
+#[derive(Default)]
+struct Looks {
+    asked: AtomicUsize,
+    panics: bool,
+}
+
+impl Witness for Looks {
+    fn look(&self, _: Question) -> Pin<Box<dyn Future<Output = Sighting> + Send + '_>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics, "a look that panics, as it was asked to");
+        Box::pin(std::future::pending())
+    }
+}
+
+impl World {
+    /// Puts all deliveries of these in doubt again.
+    async fn rewind(&self, ids: &[QueueId]) {
+        for id in ids {
+            let rewinds = self.spool.deliveries(*id).await.unwrap().into_iter();
+            let rewinds = rewinds.map(|delivery| Transition {
+                delivery: delivery.id,
+                step: Step::Rewind,
+                cause: Cause::Operator("release --again".into()),
+                remote: None,
+                at_ms: 0,
+            });
+            self.spool.advance(rewinds.collect()).await.unwrap();
+        }
+    }
+
+    async fn stopped(&self) {
+        self.until("stopped", |world| world.releaser.status(DOMAIN).is_none())
+            .await;
+    }
+}
+
+/// It would be resent, and be there twice, although the destination could tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_was_cut_off_decides_nothing() {
+    let peer = Peer::start(|_, _| Act::Usual).await;
+    let witness = Arc::new(Looks::default());
+    let (world, id) = world(&peer, InDoubtPolicy::Resend, witness.clone()).await;
+    world.drained().await;
+    world.command(DomainCommand::Hold).await;
+    world.rewind(&[id]).await;
+    world.release().await;
+    world
+        .until("asked", |_| witness.asked.load(Ordering::SeqCst) > 0)
+        .await;
+    let reason = "lunch".to_owned();
+    world.command(DomainCommand::Pause { reason }).await;
+    world.stopped().await;
+    assert_eq!(
+        world.spool.deliveries(id).await.unwrap()[0].state,
+        State::InDoubt
+    );
+    assert_eq!(world.ledger().resent, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_keep_no_other_mailbox_waiting() {
+    let peer = Peer::start(|_, _| Act::Usual).await;
+    let change = |config: &mut Config| config.domains[0].destination.load.connections = 1;
+    let witness = Arc::new(Looks::default());
+    let equip = |releaser: Releaser| releaser.with_witness(witness.clone());
+    let world = World::of(peer.address, change, timeouts(), equip);
+    let mut ids = Vec::new();
+    for to in ["a", "b", "c", "d", "e", "f"] {
+        ids.push(
+            world
+                .accept(&[&format!("{to}@corp.example")], b"x\r\n")
+                .await,
+        );
+    }
+    world.release().await;
+    world.drained().await;
+    world.command(DomainCommand::Hold).await;
+    world.rewind(&ids).await;
+    world.accept(&["other@corp.example"], b"x\r\n").await;
+    world.release().await;
+    world
+        .until("delivered", |world| world.ledger().delivered.count == 1)
+        .await;
+    assert!(witness.asked.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_panics_keeps_no_release_from_stopping() {
+    let peer = Peer::start(|_, _| Act::Usual).await;
+    let witness = Arc::new(Looks {
+        panics: true,
+        ..Looks::default()
+    });
+    let (world, id) = world(&peer, InDoubtPolicy::Resend, witness.clone()).await;
+    world.drained().await;
+    world.command(DomainCommand::Hold).await;
+    world.rewind(&[id]).await;
+    world.release().await;
+    world
+        .until("asked", |_| witness.asked.load(Ordering::SeqCst) > 0)
+        .await;
+    world.command(DomainCommand::Hold).await;
+    world.stopped().await;
 }

@@ -137,3 +137,32 @@ async fn without_the_xclient_that_is_required_nothing_is_sent() {
         assert_eq!(heard(&peer, "MAIL"), [""; 0]);
     }
 }
+
+/// To a server that is far away several messages go in a row, and the one whose client it does
+/// not like is one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_xclient_takes_nobody_elses_name() {
+    let peer = Peer::far(XCLIENT, |_, moment| match moment {
+        Moment::Command(line) if line.contains("PORT=7 ") => Act::Say("550 5.7.0 Not you\r\n"),
+        _ => Act::Usual,
+    })
+    .await;
+    let world = with(&peer, DestinationXclient::Auto);
+    let ports = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    for (number, port) in ports.into_iter().enumerate() {
+        let mut from = envelope(&[&format!("m{number}@corp.example")]);
+        from.client.port = port;
+        world.accept_as(from, b"x\r\n").await;
+    }
+    world.release().await;
+    world.drained().await;
+    for port in ports.into_iter().filter(|port| *port != 7) {
+        let named = heard(&peer, "XCLIENT").into_iter();
+        assert_eq!(
+            named.filter(|said| *said == line(port)).count(),
+            1,
+            "{port}"
+        );
+    }
+    assert_eq!(peer.taken().len(), ports.len());
+}

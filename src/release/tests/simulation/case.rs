@@ -17,7 +17,10 @@ use std::{
     pin::Pin,
     sync::{Mutex, OnceLock},
 };
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
 
 /// When each simulation begins, milliseconds since 1970.
 pub const EPOCH_MS: u64 = 1_795_000_000_000;
@@ -42,36 +45,45 @@ pub struct Case {
 
 /// A relay that runs.
 struct Process {
+    releaser: Arc<Releaser>,
     stop: oneshot::Sender<()>,
     died: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-/// Knows what the server has taken.
+/// Knows what the server has taken, and takes its time: it looks at so many mailboxes at once,
+/// the others wait.
 struct Sees {
     server: Arc<Server>,
     disk: Arc<Disk>,
+    places: Semaphore,
+    dice: Mutex<Dice>,
 }
 
-impl Witness for Sees {
-    fn look(&self, question: Question) -> Pin<Box<dyn Future<Output = Sighting> + Send + '_>> {
-        let server = String::from("imap.new");
+impl Sees {
+    async fn answer(&self, question: Question) -> Sighting {
+        let _place = self.places.acquire().await.unwrap();
+        let pause = self.dice.lock().unwrap().roll(90_000);
+        sleep(Duration::from_millis(pause)).await;
         let mut all = self.disk.standings().into_iter();
         let id = all.find(|(id, _)| {
             let address = self.disk.address(*id);
             id.message == question.message && address == question.recipient
         });
-        let there = id.is_some_and(|(id, _)| self.server.has_taken(id));
-        Box::pin(async move {
-            sleep(Duration::from_millis(40)).await;
-            match there {
-                true => Sighting::Found {
-                    server,
-                    place: "INBOX".into(),
-                },
-                false => Sighting::Absent { server },
-            }
-        })
+        let server = String::from("imap.new");
+        match id.is_some_and(|(id, _)| self.server.has_taken(id)) {
+            true => Sighting::Found {
+                server,
+                place: "INBOX".into(),
+            },
+            false => Sighting::Absent { server },
+        }
+    }
+}
+
+impl Witness for Sees {
+    fn look(&self, question: Question) -> Pin<Box<dyn Future<Output = Sighting> + Send + '_>> {
+        Box::pin(self.answer(question))
     }
 }
 
@@ -131,17 +143,28 @@ impl Case {
             .with_outside(outside)
             .with_timeouts(Timeouts::default());
         if self.can_ask {
-            let (server, disk) = (self.server.clone(), self.disk.clone());
-            releaser = releaser.with_witness(Arc::new(Sees { server, disk }));
+            releaser = releaser.with_witness(Arc::new(Sees {
+                server: self.server.clone(),
+                disk: self.disk.clone(),
+                places: Semaphore::new(2),
+                dice: Mutex::new(Dice::new(self.dice.number())),
+            }));
         }
         let (stop, stopped) = oneshot::channel();
+        let releaser = Arc::new(releaser);
+        let runs = releaser.clone();
         let task = tokio::spawn(async move {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            releaser.run(shutdown).await;
+            runs.run(shutdown).await;
         });
-        self.process = Some(Process { stop, died, task });
+        self.process = Some(Process {
+            releaser,
+            stop,
+            died,
+            task,
+        });
     }
 
     /// By a signal, or at once and for ever.
@@ -230,10 +253,21 @@ impl Case {
         let _ = self.disk.decide(id, step);
     }
 
+    /// `release --again` for some: a new server may have lost them, and has not.
+    fn rewind(&mut self) {
+        let all = self.disk.standings();
+        for (id, standing) in all {
+            if standing == Standing::Delivered && self.dice.roll(4) == 0 {
+                let _ = self.disk.decide(id, Step::Rewind);
+            }
+        }
+    }
+
     pub async fn storm(&mut self) {
         (0..self.dice.roll(30)).for_each(|_| self.accept());
         while self.began.elapsed() < STORM {
-            match self.dice.roll(20) {
+            match self.dice.roll(21) {
+                20 => self.rewind(),
                 0..6 => (0..self.dice.roll(4)).for_each(|_| self.accept()),
                 6..9 => self.release(),
                 9 => self.disk.order(DomainCommand::Hold),
@@ -286,9 +320,10 @@ impl Case {
             if open.is_empty() {
                 return;
             }
+            let running = self.process.as_ref().map(|one| one.releaser.status(DOMAIN));
             assert!(
                 Instant::now() < end,
-                "stuck: {open:?}, {:?}",
+                "stuck: {open:?}, {:?}, {running:?}",
                 self.disk.status()
             );
             for (id, standing) in open {

@@ -15,6 +15,7 @@ pub struct Summary {
     pub delivered: u64,
     pub deferred: u64,
     pub parked: u64,
+    pub rewound: u64,
     pub doubted: u64,
     pub found: u64,
     pub resent: u64,
@@ -28,6 +29,7 @@ impl Summary {
         self.delivered += other.delivered;
         self.deferred += other.deferred;
         self.parked += other.parked;
+        self.rewound += other.rewound;
         self.doubted += other.doubted;
         self.found += other.found;
         self.resent += other.resent;
@@ -52,7 +54,7 @@ impl Case {
         for id in &taken {
             *times.entry(*id).or_insert(0_usize) += 1;
         }
-        let mut parked = BTreeSet::new();
+        let mut meddled = BTreeSet::new();
         for (id, standing) in self.disk.standings() {
             let history = self.disk.history(id);
             let count = times.get(&id).copied().unwrap_or(0);
@@ -64,8 +66,11 @@ impl Case {
             summary.deferred += times(|to| matches!(to, Standing::Deferred { .. }));
             let parkings = times(|to| *to == Standing::Parked);
             summary.parked += parkings;
-            if parkings > 0 {
-                parked.insert(id);
+            let rewinds = (history.iter()).filter(|event| event.from == Standing::Delivered);
+            let rewinds = rewinds.count() as u64;
+            summary.rewound += rewinds;
+            if parkings + rewinds > 0 {
+                meddled.insert(id);
             } else {
                 summary.twice += count.saturating_sub(1) as u64;
             }
@@ -74,7 +79,7 @@ impl Case {
             summary.twice <= ledger.resent,
             "not all is told: {summary:?}"
         );
-        self.judge_order(taken.iter().filter(|id| !parked.contains(id)));
+        self.judge_order(taken.iter().filter(|id| !meddled.contains(id)));
         summary
     }
 
@@ -100,7 +105,7 @@ impl Case {
         );
     }
 
-    /// What was parked is left out: it comes later, when a person says so.
+    /// What was parked or rewound is left out: it comes later, when a person says so.
     fn judge_order<'a>(&self, taken: impl Iterator<Item = &'a DeliveryId>) {
         let mut last = BTreeMap::new();
         for id in taken {
@@ -118,7 +123,9 @@ impl Case {
 fn judge_patience(history: &[Event]) {
     for pair in history.windows(2) {
         let [doubt, next] = pair else { continue };
-        let is_doubt = matches!(doubt.to, Standing::InDoubt { .. });
+        // Whoever rewinds has decided.
+        let is_doubt = matches!(doubt.to, Standing::InDoubt { .. })
+            && !matches!(doubt.cause, Cause::Operator(_));
         let found = next.to == Standing::Delivered;
         if is_doubt && !found && matches!(next.cause, Cause::Policy(_)) {
             let rested = next.at_ms - doubt.at_ms;

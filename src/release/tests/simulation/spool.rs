@@ -198,6 +198,7 @@ impl Disk {
     pub fn order(&self, command: DomainCommand) {
         let now_ms = (self.clock)();
         let mut books = self.books();
+        let before = books.status();
         let canary = match command {
             DomainCommand::Release { canary, .. } => books.first(canary, now_ms),
             _ => None,
@@ -207,8 +208,29 @@ impl Disk {
             command => drop(books.course.take(command, canary, now_ms)),
         }
         books.settle(now_ms);
-        let domain = books.domain.clone();
-        let _ = self.changes.send(Change::Domain { domain });
+        // As the true spool does: nobody hears of what changes nothing.
+        let after = books.status();
+        let known = |status: &DomainStatus| {
+            let DomainStatus {
+                phase,
+                canary,
+                gate,
+                load,
+                ..
+            } = *status;
+            (
+                phase,
+                status.paused.clone(),
+                status.to.clone(),
+                canary,
+                gate,
+                load,
+            )
+        };
+        if known(&before) != known(&after) {
+            let domain = books.domain.clone();
+            let _ = self.changes.send(Change::Domain { domain });
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -461,7 +483,11 @@ impl Spool for Handle {
     fn command(&self, _: String, command: DomainCommand, _: Cause) -> Answer<'_, DomainStatus> {
         Box::pin(async move {
             self.wait(5).await;
-            if self.disk.books().fails {
+            let fails = {
+                let mut books = self.disk.books();
+                books.fails || books.dice.roll(4) == 0
+            };
+            if fails {
                 return Err(failed());
             }
             self.disk.order(command);
