@@ -165,7 +165,10 @@ pub async fn folder(
         record.source_messages = standing.messages;
     }
     record.source_highestmodseq = standing.highestmodseq;
-    record.match_below = None;
+    if unread.first().is_none() {
+        // Until all are read, a copy of one that was not may be at the target.
+        record.match_below = None;
+    }
     state.put_folder(at, &record)?;
     Ok(())
 }

@@ -416,6 +416,23 @@ fn what_another_tool_has_copied_is_not_copied_again() {
     assert_eq!(source.content(), target.content());
 }
 
+#[test]
+fn a_message_that_was_unreadable_while_the_map_was_begun_is_still_looked_for_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in [1, 2, 3] {
+        source.add(body, Vec::new());
+        target.add(body, Vec::new());
+    }
+    source.damaged = vec![2];
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.adopted, report.unread), (2, 1));
+    source.damaged.clear();
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.adopted, report.copied), (1, 0));
+    assert_eq!(source.content(), target.content());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
