@@ -161,7 +161,12 @@ impl Publisher {
             (Err(why), _) => (AccountState::Copied, Some(why.to_string())),
         };
         account.converged_ms = match account.state {
-            AccountState::Converged => account.converged_ms.or(Some(now_ms)),
+            AccountState::Converged => {
+                // One from before the hold says nothing of what came until then.
+                let since_hold =
+                    |at: &u64| rule.hold_began_ms.is_none_or(|began_ms| *at >= began_ms);
+                account.converged_ms.filter(since_hold).or(Some(now_ms))
+            }
             _ => None,
         };
         self.write(now_ms, Durability::Synced)

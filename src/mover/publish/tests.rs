@@ -108,6 +108,28 @@ fn an_account_converges_on_its_own_and_all_when_the_last_has() {
 }
 
 #[test]
+fn a_later_hold_is_answered_by_a_later_verdict() {
+    let scene = Scene::new();
+    let bob = scene.task(0);
+    let mut publisher = scene.start();
+    publisher
+        .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
+        .unwrap();
+    let later = Rule {
+        hold_began_ms: Some(80_000),
+        ..RULE
+    };
+    publisher
+        .ended(&quiet("bob", 90_000), &bob, later, 91_000)
+        .unwrap();
+    assert_eq!(scene.read().accounts[0].converged_ms, Some(91_000));
+    publisher
+        .ended(&quiet("bob", 92_000), &bob, later, 93_000)
+        .unwrap();
+    assert_eq!(scene.read().accounts[0].converged_ms, Some(91_000));
+}
+
+#[test]
 fn the_next_run_keeps_a_verdict_until_there_is_something_new() {
     let scene = Scene::new();
     let bob = scene.task(0);
