@@ -161,9 +161,12 @@ pub async fn folder(
     Failpoint::MovePassed.pass();
     // Those that cannot be read are new again in the next pass.
     record.source_uidnext = unread.first().unwrap_or(standing.uidnext);
-    if listed {
-        record.source_messages = standing.messages;
-    }
+    record.source_messages = match listed {
+        true => standing.messages,
+        // More than there ever are: with UIDNEXT of now no other number would tell the next
+        // pass that some are gone.
+        false => u32::MAX,
+    };
     record.source_highestmodseq = standing.highestmodseq;
     if unread.first().is_none() {
         // Until all are read, a copy of one that was not may be at the target.

@@ -433,6 +433,30 @@ fn a_message_that_was_unreadable_while_the_map_was_begun_is_still_looked_for_lat
     assert_eq!(source.content(), target.content());
 }
 
+#[test]
+fn what_went_before_a_list_that_was_not_whole_is_found_by_the_next_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in 0..10 {
+        source.add(body, Vec::new());
+    }
+    pass(directory.path(), &mut source, &mut target);
+    for body in [20, 21] {
+        source.add(body, Vec::new());
+    }
+    source.messages.remove(0);
+    // Another one goes between STATUS and SEARCH.
+    source.unlisted = vec![2];
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.expunged), (2, 0));
+    source.messages.retain(|one| one.uid != 2);
+    source.unlisted.clear();
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(report.expunged, 2);
+    let again = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(again, Report::default());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
