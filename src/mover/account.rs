@@ -335,6 +335,8 @@ impl Mover {
     /// What all passes together know of an account.
     fn remember(&self, account: &Account, report: &mut AccountReport) -> Result<(), StateError> {
         let mut record = self.state.account(account.name())?;
+        // An earlier relay noted dates in the future too.
+        record.newest_s = record.newest_s.filter(|at| *at <= now_s());
         if report.done.newest_s > record.newest_s {
             record.newest_s = report.done.newest_s;
             self.state.put_account(account.name(), &record)?;
@@ -424,6 +426,12 @@ pub fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same in seconds.
+#[must_use]
+pub fn now_s() -> i64 {
+    i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX)
 }
 
 /// Those that have another name at the target, with it.

@@ -14,6 +14,13 @@ pub fn seconds(text: &str) -> Option<i64> {
     Some(parsed.to_timestamp().ok()?.as_second())
 }
 
+/// The same for when a message arrived: none for a date later than now, which a broken clock or a
+/// forger has made, and by which the source would never be quiet.
+#[must_use]
+pub fn arrived(text: &str, now_s: i64) -> Option<i64> {
+    seconds(text).filter(|at| *at <= now_s)
+}
+
 /// The nearest date that every server can store, where this one is not.
 #[must_use]
 pub fn clamped(text: &str) -> Option<String> {
@@ -38,6 +45,12 @@ mod tests {
         assert_eq!(seconds("17-Jul-1996 02:44:25 -0700"), Some(837_596_665));
         assert_eq!(seconds(""), None);
         assert_eq!(seconds("yesterday"), None);
+    }
+
+    #[test]
+    fn nothing_has_arrived_in_the_future() {
+        let first = "01-Jan-1970 00:00:01 +0000";
+        assert_eq!((arrived(first, 1), arrived(first, 0)), (Some(1), None));
     }
 
     #[test]

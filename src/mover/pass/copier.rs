@@ -5,6 +5,7 @@ use super::{Folder, Report, Scanned, Source, flagging, reading, unread::Unread, 
 use crate::{
     imap::UidSet,
     mover::{
+        account::now_s,
         copy::{Copied, CopyError, Message, append, note, record},
         date,
         flags::{Permanent, left_out},
@@ -45,10 +46,11 @@ impl Copier<'_> {
             let why = "it does not tell what that message is";
             report.unread += self.unread.add(self.state, self.at, uid, 0, why)?;
         }
+        let now_s = now_s();
         for meta in &metas {
             let lost = self.permanent.filter(&meta.flags).lost;
             report.lost_flags.extend(lost);
-            let date = date::seconds(&meta.internal_date);
+            let date = date::arrived(&meta.internal_date, now_s);
             report.newest_s = report.newest_s.max(date);
         }
         let mut verify = Verify::default();

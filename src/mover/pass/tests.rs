@@ -39,6 +39,8 @@ struct Server {
     damaged: Vec<u32>,
     /// UIDs that it leaves out of a list of all.
     unlisted: Vec<u32>,
+    /// INTERNALDATEs by UID; the others have none.
+    dates: Vec<(u32, &'static str)>,
 }
 
 impl Server {
@@ -52,6 +54,7 @@ impl Server {
             scans: 0,
             damaged: Vec::new(),
             unlisted: Vec::new(),
+            dates: Vec::new(),
         }
     }
 
@@ -92,6 +95,11 @@ fn text(body: u8) -> Vec<u8> {
 }
 
 impl Server {
+    fn date(&self, uid: u32) -> &'static str {
+        let dated = self.dates.iter().find(|(dated, _)| *dated == uid);
+        dated.map_or("", |(_, date)| *date)
+    }
+
     fn standing(&self) -> Standing {
         Standing {
             uidvalidity: self.uidvalidity,
@@ -112,7 +120,7 @@ impl Server {
         let metas = changed.map(|one| Meta {
             uid: one.uid,
             size: text(one.body).len() as u64,
-            internal_date: String::new(),
+            internal_date: self.date(one.uid).to_owned(),
             flags: one.flags.clone(),
         });
         metas.collect()
@@ -455,6 +463,20 @@ fn what_went_before_a_list_that_was_not_whole_is_found_by_the_next_pass() {
     assert_eq!(report.expunged, 2);
     let again = pass(directory.path(), &mut source, &mut target);
     assert_eq!(again, Report::default());
+}
+
+#[test]
+fn a_date_in_the_future_does_not_hide_when_the_newest_message_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    let came = source.add(1, Vec::new());
+    let forged = source.add(2, Vec::new());
+    source.dates = vec![
+        (came, "01-Jan-2020 00:00:00 +0000"),
+        (forged, "01-Jan-2199 00:00:00 +0000"),
+    ];
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(report.newest_s, Some(1_577_836_800));
 }
 
 proptest! {
