@@ -26,6 +26,30 @@ pub async fn first_pass(guide: &Guide<'_>) -> anyhow::Result<Option<String>> {
     copied(guide)
 }
 
+/// A pass while late mail is waited for. What it could not copy comes with the next one, or is
+/// named in the end.
+///
+/// # Errors
+/// Those of `relay move` that no later pass can mend.
+pub async fn late_pass(guide: &Guide<'_>) -> anyhow::Result<()> {
+    if let Err(error) = moving::run(guide.context, moving::Arguments::once()).await {
+        let words = passing(error)?;
+        guide.screen().remark(&format!("        {words}"));
+    }
+    Ok(())
+}
+
+/// The words of an error with which passes go on.
+///
+/// # Errors
+/// It, where it is another one.
+fn passing(error: anyhow::Error) -> anyhow::Result<String> {
+    match exit::code(&error) {
+        Code::TryAgain | Code::Data => Ok(error.to_string()),
+        _ => Err(error),
+    }
+}
+
 /// Passes until nothing new is left.
 ///
 /// # Errors
@@ -63,4 +87,17 @@ fn copied(guide: &Guide<'_>) -> anyhow::Result<Option<String>> {
         note += &format!(", {refused} refused by the new server");
     }
     Ok(Some(note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::Exit, *};
+
+    #[test]
+    fn late_passes_go_on_after_what_may_pass_and_what_is_refused() {
+        let ended = |code| passing(Exit::new(code, "words").into());
+        assert_eq!(ended(Code::TryAgain).unwrap(), "words");
+        assert_eq!(ended(Code::Data).unwrap(), "words");
+        assert!(ended(Code::Config).is_err());
+    }
 }

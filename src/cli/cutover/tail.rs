@@ -2,12 +2,7 @@
 //! after it has moved on. The mover looks at the old server from time to time; relay passes
 //! on what arrives here. Over when both have been quiet.
 
-use super::{
-    super::{human, moving},
-    guide::Guide,
-    mailboxes, verify,
-    waiting::Waiting,
-};
+use super::{super::human, guide::Guide, mailboxes, verify, waiting::Waiting};
 use crate::{control::view::DomainView, ledger::Moved, mover::account::now_ms, spool::Phase};
 use std::time::{Duration, Instant};
 
@@ -35,7 +30,7 @@ pub async fn watch(guide: &Guide<'_>) -> anyhow::Result<Option<String>> {
         }
         waiting.show(guide.screen(), &text(&began, &domains, quiet_ms, needed_ms))?;
         if guide.config.mover.is_some() && passed.elapsed() >= PASS_EVERY {
-            moving::run(guide.context, moving::Arguments::once()).await?;
+            mailboxes::late_pass(guide).await?;
             passed = Instant::now();
         }
         tokio::time::sleep(LOOK_EVERY).await;
