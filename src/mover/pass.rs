@@ -128,6 +128,7 @@ pub async fn folder(
             0..WINDOW_UIDS => UidSet::range(*first, last),
             _ => source.uids(*first, last).await?,
         };
+        unread.only(state, at, &there)?;
         let new: UidSet = there.iter().filter(|uid| !settled.contains(*uid)).collect();
         let expunged = |uid: &&u32| !there.contains(**uid);
         vanish(state, at, recovered.missing.iter().filter(expunged))?;

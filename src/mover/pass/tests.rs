@@ -479,6 +479,21 @@ fn a_date_in_the_future_does_not_hide_when_the_newest_message_came() {
     assert_eq!(report.newest_s, Some(1_577_836_800));
 }
 
+#[test]
+fn a_message_that_was_unreadable_and_then_went_is_forgotten_in_a_long_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    source.damaged = vec![source.add(1, Vec::new())];
+    source.uidnext = 2 * WINDOW_UIDS;
+    source.add(2, Vec::new());
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.unread), (1, 1));
+    source.messages.remove(0);
+    pass(directory.path(), &mut source, &mut target);
+    let state = State::open(directory.path()).unwrap();
+    assert_eq!(state.notes("bob").unwrap(), []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

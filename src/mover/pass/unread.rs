@@ -4,7 +4,10 @@
 //! is none that found nothing wrong; a later one may be, or a damaged message of the old server
 //! would keep the new one waiting for ever.
 
-use crate::mover::state::{At, NoteKind, NoteRecord, State, StateError};
+use crate::{
+    imap::UidSet,
+    mover::state::{At, NoteKind, NoteRecord, State, StateError},
+};
 use std::collections::BTreeSet;
 
 /// Those of a folder.
@@ -62,6 +65,14 @@ impl Unread {
             }
         }
         Ok(())
+    }
+
+    /// Of those that were to be tried in this pass only these are still there: what was noted of
+    /// the others is over.
+    pub fn only(&mut self, state: &State, at: At<'_>, there: &UidSet) -> Result<(), StateError> {
+        let gone = self.known.iter().filter(|uid| !there.contains(**uid));
+        let gone: Vec<u32> = gone.copied().collect();
+        self.came(state, at, gone.into_iter())
     }
 
     /// The lowest UID of those that did not come in this pass.
