@@ -87,7 +87,7 @@ pub struct Status {
 pub enum Figures {
     /// All that [`Status`] has.
     All,
-    /// UIDVALIDITY alone: the others can cost a server the opening of each folder.
+    /// UIDVALIDITY and UIDNEXT alone: the others can cost a server the opening of each folder.
     Validity,
 }
 

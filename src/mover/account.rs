@@ -268,12 +268,13 @@ impl Mover {
         let total = extent(&pairs);
         report.messages = total.messages;
         report.folders = total.folders;
+        let mailbox = self.target.mailbox(&task.account.target);
         for pair in &pairs {
             let at = At {
                 account: task.account.name(),
                 folder: pair.source.name.raw(),
             };
-            if let Some(job) = Job::of(at, pair)
+            if let Some(job) = Job::of(at, pair, &mailbox)
                 && pass::is_done(&self.state, &job)?
             {
                 done.insert(at.folder.to_vec());

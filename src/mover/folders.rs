@@ -2,7 +2,7 @@
 
 use super::{
     mapping::{Left, Listed, Mapped, Mapping, Names, Style, Use},
-    plan::Standing,
+    plan::{Place, Standing},
 };
 use crate::{
     config::Rename,
@@ -107,10 +107,16 @@ impl Pair {
         })
     }
 
-    /// UIDVALIDITY at the target, where STATUS told.
+    /// Where it goes, as far as STATUS told, in this mailbox.
     #[must_use]
-    pub fn target_uidvalidity(&self) -> Option<u32> {
-        self.existing.as_ref()?.status?.uidvalidity
+    pub fn place<'a>(&'a self, mailbox: &'a str) -> Place<'a> {
+        let status = self.existing.as_ref().and_then(|existing| existing.status);
+        Place {
+            mailbox,
+            name: self.target.raw(),
+            uidvalidity: status.and_then(|status| status.uidvalidity),
+            uidnext: status.and_then(|status| status.uidnext),
+        }
     }
 
     /// The folder at the source for people, with `/` between the parts.

@@ -129,7 +129,8 @@ impl Lane {
             account: self.task.account.name(),
             folder: pair.source.name.raw(),
         };
-        let Some(job) = Job::of(at, pair) else {
+        let mailbox = self.mover.target.mailbox(&self.task.account.target);
+        let Some(job) = Job::of(at, pair, &mailbox) else {
             return Err(Failure::Refused {
                 reply: "the source does not tell how it stands (STATUS)".into(),
             }

@@ -69,6 +69,13 @@ impl Server {
         })
     }
 
+    /// Whose mailbox at which server: `USER@HOST:PORT`.
+    #[must_use]
+    pub fn mailbox(&self, account: &Login) -> String {
+        let host = self.endpoint.host.to_lowercase();
+        format!("{}@{host}:{}", account.user, self.endpoint.port)
+    }
+
     /// Logs in for an account: by its own password where it has one, else by a token or by the
     /// administrator's password.
     ///
@@ -115,7 +122,7 @@ mod tests {
         std::fs::write(&password_file, "hush\n").unwrap();
         let config = ImapServer {
             compress: false,
-            host: "old.example".into(),
+            host: "Old.example".into(),
             port: 993,
             tls: ImapTls::Implicit,
             admin: Some(Admin {
@@ -132,6 +139,7 @@ mod tests {
             user: "bob".into(),
             password: None,
         };
+        assert_eq!(server.mailbox(&account), "bob@old.example:993");
         let expected = imap::Login::Plain {
             authzid: "bob".into(),
             user: "zimbra".into(),

@@ -26,7 +26,7 @@ use super::{
     matching::Matching,
     meter::Gauge,
     pace::Pace,
-    plan::{Flags, Plan, Standing, Work, plan},
+    plan::{Flags, Place, Plan, Standing, Work, plan},
     state::{At, FolderRecord, State},
 };
 use crate::{config::Expunged, failpoint::Failpoint, imap::UidSet};
@@ -46,21 +46,19 @@ pub struct Job<'a> {
     pub at: At<'a>,
     /// At the source.
     pub standing: Standing,
-    /// Its name at the target, as that server sends it.
-    pub target_name: &'a [u8],
-    /// UIDVALIDITY at the target, where the list of its folders told.
-    pub target_uidvalidity: Option<u32>,
+    /// Where it goes, as far as the list of folders told.
+    pub target: Place<'a>,
 }
 
 impl<'a> Job<'a> {
-    /// Of a folder that the lists told of; none where the source does not tell how it stands.
+    /// Of a folder that the lists told of, into this mailbox; none where the source does not
+    /// tell how it stands.
     #[must_use]
-    pub fn of(at: At<'a>, pair: &'a Pair) -> Option<Self> {
+    pub fn of(at: At<'a>, pair: &'a Pair, mailbox: &'a str) -> Option<Self> {
         Some(Self {
             at,
             standing: pair.standing()?,
-            target_name: pair.target.raw(),
-            target_uidvalidity: pair.target_uidvalidity(),
+            target: pair.place(mailbox),
         })
     }
 }
@@ -86,7 +84,7 @@ pub struct Course<'a> {
 /// [`CopyError::State`].
 pub fn is_done(state: &State, job: &Job<'_>) -> Result<bool, CopyError> {
     let known = state.folder(job.at)?;
-    Ok(plan(known.as_ref(), &job.standing, job.target_uidvalidity) == Plan::Skip)
+    Ok(plan(known.as_ref(), &job.standing, &job.target) == Plan::Skip)
 }
 
 /// Goes through a folder once, which is open at both sides.
@@ -102,12 +100,17 @@ pub async fn folder(
     course: Course<'_>,
 ) -> Result<(), CopyError> {
     let (at, standing) = (job.at, &job.standing);
-    let known = state.folder(at)?;
+    let known = match state.folder(at)? {
+        Some(known) => Some(known.reaching(state.highest_copy(at)?)),
+        None => None,
+    };
+    let place = Place {
+        uidvalidity: Some(opened.uidvalidity),
+        uidnext: Some(opened.uidnext),
+        ..job.target
+    };
     let report = course.report;
-    let (mut record, work) = match (
-        plan(known.as_ref(), standing, Some(opened.uidvalidity)),
-        known,
-    ) {
+    let (mut record, work) = match (plan(known.as_ref(), standing, &place), known) {
         (Plan::Skip, _) => return Ok(()),
         (Plan::Continue(work), Some(known)) => (known, work),
         (Plan::Continue(_) | Plan::Rebuild, _) => begin(state, job, opened)?,
@@ -173,6 +176,7 @@ pub async fn folder(
         // Until all are read, a copy of one that was not may be at the target.
         record.match_below = None;
     }
+    record.target_uidnext = record.target_uidnext.max(Some(target.uidnext().await?));
     state.put_folder(at, &record)?;
     Ok(())
 }
@@ -184,9 +188,11 @@ fn begin(state: &State, job: &Job<'_>, opened: &Opened) -> Result<(FolderRecord,
         source_uidnext: 1,
         source_messages: 0,
         source_highestmodseq: None,
-        target_name: job.target_name.to_vec(),
+        target_name: job.target.name.to_vec(),
         target_uidvalidity: opened.uidvalidity,
         match_below: (opened.messages > 0).then_some(opened.uidnext),
+        target_mailbox: Some(job.target.mailbox.to_owned()),
+        target_uidnext: Some(opened.uidnext),
     };
     state.begin(job.at, &record)?;
     let work = Work {

@@ -4,6 +4,7 @@
 //! of one without CONDSTORE) is never taken for "unchanged".
 
 use super::state::FolderRecord;
+use crate::imap::Name;
 
 /// What a server tells of a folder by STATUS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,13 +19,46 @@ pub struct Standing {
     pub highestmodseq: Option<u64>,
 }
 
+/// Where a folder goes, as far as the target tells of it: a copy's UID names it there alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place<'a> {
+    /// Whose mailbox at which server.
+    pub mailbox: &'a str,
+    /// The folder's name, as that server sends it.
+    pub name: &'a [u8],
+    /// UIDVALIDITY.
+    pub uidvalidity: Option<u32>,
+    /// UIDNEXT.
+    pub uidnext: Option<u32>,
+}
+
+impl Place<'_> {
+    /// Whether what was copied is there. A mailbox that was made anew may have the UIDVALIDITY
+    /// of the one before, but begins its UIDs anew too. What is not known is not the same.
+    fn has_copies_of(&self, known: &FolderRecord) -> bool {
+        let reaches =
+            (self.uidnext.zip(known.target_uidnext)).is_some_and(|(now, before)| now >= before);
+        self.uidvalidity == Some(known.target_uidvalidity)
+            && known.target_mailbox.as_deref() == Some(self.mailbox)
+            && same_name(&known.target_name, self.name)
+            && reaches
+    }
+}
+
+/// A server may list a folder by another encoding of its name, or another case, than it was made
+/// by.
+fn same_name(one: &[u8], other: &[u8]) -> bool {
+    let plain = |raw| Name::from_raw(raw).to_string().to_lowercase();
+    one == other || plain(one) == plain(other)
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plan {
     /// Nothing changed.
     Skip,
-    /// The source's or the target's UIDVALIDITY is another one, or nothing is known: every
-    /// message is read, and matched by its hash with what the target has before anything is
+    /// The source's or the target's UIDVALIDITY is another one, the target's mailbox is, or
+    /// nothing is known: every message is read, and matched by its hash with what the target has before anything is
     /// sent.
     Rebuild,
     /// The UIDs still name the same messages.
@@ -53,20 +87,16 @@ pub enum Flags {
     All,
 }
 
-/// Decides. `target_uidvalidity` is that of the folder at the target, if it exists.
+/// Decides.
 #[must_use]
-pub fn plan(
-    known: Option<&FolderRecord>,
-    source: &Standing,
-    target_uidvalidity: Option<u32>,
-) -> Plan {
+pub fn plan(known: Option<&FolderRecord>, source: &Standing, target: &Place<'_>) -> Plan {
     let Some(known) = known else {
         return Plan::Rebuild;
     };
     // RFC 9051 §2.3.1.1: UIDs mean nothing across UIDVALIDITYs, and UIDNEXT never falls.
     let same_source =
         known.source_uidvalidity == source.uidvalidity && known.source_uidnext <= source.uidnext;
-    if !same_source || target_uidvalidity != Some(known.target_uidvalidity) {
+    if !same_source || !target.has_copies_of(known) {
         return Plan::Rebuild;
     }
     let arrived = source.uidnext - known.source_uidnext;
@@ -112,11 +142,20 @@ mod tests {
             target_name: b"INBOX".to_vec(),
             target_uidvalidity: 3,
             match_below: None,
+            target_mailbox: Some("bob@new:993".into()),
+            target_uidnext: Some(9),
         }
     }
 
+    const THERE: Place<'static> = Place {
+        mailbox: "bob@new:993",
+        name: b"INBOX",
+        uidvalidity: Some(3),
+        uidnext: Some(9),
+    };
+
     fn decided(source: Standing) -> Plan {
-        plan(Some(&known()), &source, Some(3))
+        plan(Some(&known()), &source, &THERE)
     }
 
     #[test]
@@ -126,9 +165,7 @@ mod tests {
 
     #[test]
     fn other_uids_are_rebuilt() {
-        assert_eq!(plan(None, &NOW, Some(3)), Plan::Rebuild);
-        assert_eq!(plan(Some(&known()), &NOW, None), Plan::Rebuild);
-        assert_eq!(plan(Some(&known()), &NOW, Some(4)), Plan::Rebuild);
+        assert_eq!(plan(None, &NOW, &THERE), Plan::Rebuild);
         let other = Standing {
             uidvalidity: 2,
             ..NOW
@@ -137,6 +174,54 @@ mod tests {
         // A source restored from a backup.
         let fallen = Standing { uidnext: 9, ..NOW };
         assert_eq!(decided(fallen), Plan::Rebuild);
+    }
+
+    #[test]
+    fn another_mailbox_at_the_target_is_not_taken_for_the_one_with_the_copies() {
+        let at = |there: Place<'_>| plan(Some(&known()), &NOW, &there);
+        let grown = Place {
+            uidnext: Some(12),
+            name: b"Inbox",
+            ..THERE
+        };
+        assert_eq!(at(grown), Plan::Skip);
+        let others = [
+            Place {
+                uidvalidity: None,
+                ..THERE
+            },
+            Place {
+                uidvalidity: Some(4),
+                ..THERE
+            },
+            Place {
+                uidnext: None,
+                ..THERE
+            },
+            // Made anew.
+            Place {
+                uidnext: Some(8),
+                ..THERE
+            },
+            Place {
+                mailbox: "bob@new:143",
+                ..THERE
+            },
+            Place {
+                name: b"Sent",
+                ..THERE
+            },
+        ];
+        for other in others {
+            assert_eq!(at(other), Plan::Rebuild, "{other:?}");
+        }
+        // As an earlier relay wrote it.
+        let old = FolderRecord {
+            target_mailbox: None,
+            target_uidnext: None,
+            ..known()
+        };
+        assert_eq!(plan(Some(&old), &NOW, &THERE), Plan::Rebuild);
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Session {
 
     fn status_items(&self, figures: Figures) -> String {
         if figures == Figures::Validity {
-            return "(UIDVALIDITY)".into();
+            return "(UIDVALIDITY UIDNEXT)".into();
         }
         let mut items = "(MESSAGES UIDNEXT UIDVALIDITY".to_owned();
         if self.has("CONDSTORE") || self.has("QRESYNC") {

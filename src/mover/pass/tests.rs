@@ -264,8 +264,12 @@ fn pass_by(
         let job = Job {
             at: INBOX,
             standing: source.standing(),
-            target_name: b"INBOX",
-            target_uidvalidity: Some(target.uidvalidity),
+            target: Place {
+                mailbox: "bob@new:993",
+                name: b"INBOX",
+                uidvalidity: Some(target.uidvalidity),
+                uidnext: Some(target.uidnext),
+            },
         };
         let mut report = Report::default();
         let meter = Meter::default();
@@ -492,6 +496,38 @@ fn a_message_that_was_unreadable_and_then_went_is_forgotten_in_a_long_folder() {
     pass(directory.path(), &mut source, &mut target);
     let state = State::open(directory.path()).unwrap();
     assert_eq!(state.notes("bob").unwrap(), []);
+}
+
+#[test]
+fn a_target_that_was_made_anew_gets_all_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    for body in [1, 2] {
+        source.add(body, Vec::new());
+    }
+    pass(directory.path(), &mut source, &mut target);
+    let mut target = Server::new();
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!((report.copied, report.adopted), (2, 0));
+    assert_eq!(source.content(), target.content());
+}
+
+#[test]
+fn a_target_that_was_made_anew_before_a_pass_came_to_its_end_gets_all_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut source, mut target) = (Server::new(), Server::new());
+    source.add(1, Vec::new());
+    pass(directory.path(), &mut source, &mut target);
+    {
+        // As the beginning of the pass has noted it.
+        let state = State::open(directory.path()).unwrap();
+        let mut record = state.folder(INBOX).unwrap().unwrap();
+        (record.source_uidnext, record.target_uidnext) = (1, Some(1));
+        state.put_folder(INBOX, &record).unwrap();
+    }
+    let mut target = Server::new();
+    let report = pass(directory.path(), &mut source, &mut target);
+    assert_eq!(report.copied, 1);
 }
 
 proptest! {

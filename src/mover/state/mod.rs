@@ -208,6 +208,16 @@ impl State {
         Ok(uids)
     }
 
+    /// The highest UID of a copy at the target, where there is one.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`], [`StateError::Io`].
+    pub fn highest_copy(&self, at: At<'_>) -> Result<Option<u32>, StateError> {
+        let mut highest = None;
+        self.messages(at, |_, record| highest = highest.max(record.outcome.copy()))?;
+        Ok(highest)
+    }
+
     /// Begins the map of a folder anew: its messages and notes are forgotten, since their
     /// UIDs mean nothing any more, and the folder stands as in `record`. Synced.
     ///
@@ -345,7 +355,7 @@ impl State {
             .map_err(|error| failed("writing the mover's state", &error))
     }
 
-    fn read<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
+    fn read<T: record::Record>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
         let value = self
             .db
             .get_pinned(key)

@@ -3,9 +3,26 @@
 use super::StateError;
 use crate::mover::hash::{Identity, Known};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 
 /// Of all records; another one is refused, not guessed.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The one before, which is read too: fields that came since are not known in its records.
+const VERSION_BEFORE: u8 = 2;
+
+/// What is kept, by its encoding.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The fields that came at its end since [`VERSION_BEFORE`], encoded as not known.
+    const UNKNOWN_BEFORE: &'static [u8] = &[];
+}
+
+impl Record for AccountRecord {}
+impl Record for MessageRecord {}
+impl Record for NoteRecord {}
+impl Record for FolderRecord {
+    /// No target's mailbox, no UIDNEXT there.
+    const UNKNOWN_BEFORE: &'static [u8] = &[0, 0];
+}
 
 /// Where both sides of a folder stood when a pass had gone through it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +43,22 @@ pub struct FolderRecord {
     /// from before: until a pass has gone through the folder, each message is looked for
     /// among them before it is sent.
     pub match_below: Option<u32>,
+    /// Whose mailbox at which server the target is.
+    pub target_mailbox: Option<String>,
+    /// UIDNEXT at the target, at least: the folder with the copies never has a lower one.
+    pub target_uidnext: Option<u32>,
+}
+
+impl FolderRecord {
+    /// With a copy of this UID at the target, which a pass that came to no end has put there.
+    #[must_use]
+    pub fn reaching(mut self, copy: Option<u32>) -> Self {
+        let behind = copy.map(|copy| copy.saturating_add(1));
+        self.target_uidnext = self
+            .target_uidnext
+            .map(|uidnext| behind.unwrap_or(0).max(uidnext));
+        self
+    }
 }
 
 /// An account.
@@ -138,7 +171,7 @@ pub enum Outcome {
 }
 
 /// A record as bytes.
-pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StateError> {
+pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>, StateError> {
     postcard::to_extend(record, vec![VERSION]).map_err(|error| StateError::Io {
         doing: "encoding a record".into(),
         detail: error.to_string(),
@@ -146,10 +179,7 @@ pub fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StateError> {
 }
 
 /// A record from its bytes; `what` names it in an error.
-pub fn decode<T: DeserializeOwned>(
-    what: impl Fn() -> String,
-    bytes: &[u8],
-) -> Result<T, StateError> {
+pub fn decode<T: Record>(what: impl Fn() -> String, bytes: &[u8]) -> Result<T, StateError> {
     let corrupt = |detail: String| StateError::Corrupt {
         what: what(),
         detail,
@@ -157,13 +187,17 @@ pub fn decode<T: DeserializeOwned>(
     let (&version, fields) = bytes
         .split_first()
         .ok_or_else(|| corrupt("the record is empty".into()))?;
-    if version != VERSION {
-        return Err(corrupt(format!(
-            "is of version {version}; this relay reads version {VERSION}"
-        )));
-    }
+    let fields = match version {
+        VERSION => Cow::Borrowed(fields),
+        VERSION_BEFORE => Cow::Owned([fields, T::UNKNOWN_BEFORE].concat()),
+        _ => {
+            return Err(corrupt(format!(
+                "is of version {version}; this relay reads versions {VERSION_BEFORE} and {VERSION}"
+            )));
+        }
+    };
     let (record, rest) =
-        postcard::take_from_bytes(fields).map_err(|error| corrupt(error.to_string()))?;
+        postcard::take_from_bytes(&fields).map_err(|error| corrupt(error.to_string()))?;
     if !rest.is_empty() {
         return Err(corrupt(format!("{} bytes behind its end", rest.len())));
     }
@@ -187,7 +221,7 @@ mod tests {
                 target_uid: Some(5),
             },
         };
-        let mut expected = vec![2];
+        let mut expected = vec![3];
         expected.extend([0xaa; 32]);
         expected.extend([0, 0xac, 0x02, 1, b'd', 1, 1, b'f', 1, 1, 5]);
         assert_eq!(encode(&record).unwrap(), expected);
@@ -195,11 +229,35 @@ mod tests {
 
     #[test]
     fn damage_and_other_versions_are_named() {
-        let bytes = encode(&Outcome::Vanished).unwrap();
-        let read = |bytes: &[u8]| decode::<Outcome>(|| "x".into(), bytes);
-        assert_eq!(read(&bytes).unwrap(), Outcome::Vanished);
-        for damaged in [&[][..], &[1, 3], &[2], &[2, 3, 0], &[2, 99]] {
+        let account = AccountRecord { newest_s: None };
+        let bytes = encode(&account).unwrap();
+        let read = |bytes: &[u8]| decode::<AccountRecord>(|| "x".into(), bytes);
+        assert_eq!(read(&bytes).unwrap(), account);
+        for damaged in [&[][..], &[1, 0], &[4, 0], &[3], &[3, 0, 0], &[3, 99]] {
             assert!(matches!(read(damaged), Err(StateError::Corrupt { .. })));
         }
+    }
+
+    #[test]
+    fn a_folder_of_the_version_before_does_not_tell_the_targets_mailbox() {
+        let bytes = [2, 1, 10, 5, 0, 1, b'I', 3, 0];
+        let read = decode::<FolderRecord>(|| "x".into(), &bytes).unwrap();
+        let expected = FolderRecord {
+            source_uidvalidity: 1,
+            source_uidnext: 10,
+            source_messages: 5,
+            source_highestmodseq: None,
+            target_name: b"I".to_vec(),
+            target_uidvalidity: 3,
+            match_below: None,
+            target_mailbox: None,
+            target_uidnext: None,
+        };
+        assert_eq!(read, expected);
+        let again = encode(&read).unwrap();
+        assert_eq!(
+            decode::<FolderRecord>(|| "x".into(), &again).unwrap(),
+            expected
+        );
     }
 }

@@ -27,6 +27,8 @@ fn folder(uidnext: u32) -> FolderRecord {
         target_name: b"INBOX".to_vec(),
         target_uidvalidity: 5,
         match_below: None,
+        target_mailbox: Some("bob@new:993".into()),
+        target_uidnext: Some(3),
     }
 }
 
