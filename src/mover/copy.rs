@@ -284,12 +284,18 @@ fn refuse(
 }
 
 /// The message without what servers are known to refuse beside its bytes, and what that is:
-/// a date that they cannot store, then keywords.
+/// a date that they cannot store or that is none, then keywords.
 fn plainer(message: &Message) -> Option<(Message, String)> {
     let mut plainer = message.clone();
     if let Some(date) = date::clamped(&message.internal_date) {
         let why = format!("date {} is stored as {date}", message.internal_date.trim());
         plainer.internal_date = date;
+        return Some((plainer, why));
+    }
+    if !message.internal_date.is_empty() && date::seconds(&message.internal_date).is_none() {
+        let date = message.internal_date.trim();
+        let why = format!("date {date:?} is none: it is stored with the time of copying");
+        plainer.internal_date = String::new();
         return Some((plainer, why));
     }
     let (flags, keywords) = flags::parted(&message.flags);

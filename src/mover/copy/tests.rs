@@ -256,6 +256,11 @@ fn what_a_server_refuses_beside_the_bytes_is_left_out_once() {
     assert_eq!(plain.flags, ["\\Seen"]);
     assert!(why.contains("work"), "{why}");
     assert!(plainer(&plain).is_none());
+    let mut dateless = message(1, 1);
+    dateless.internal_date = "00-???-0000 00:00:00 +0000".into();
+    let (plain, why) = plainer(&dateless).unwrap();
+    assert_eq!(plain.internal_date, "");
+    assert!(why.contains("00-???-0000"), "{why}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
