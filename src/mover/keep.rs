@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Of a folder's or account's name in a file's name.
-const NAME_CHARS_MAX: usize = 80;
+/// Of a folder's or account's name in a file's name, which has 255 bytes at most.
+const NAME_BYTES_MAX: usize = 200;
 
 /// Writes the bytes of a message below this directory, unless they are there already:
 /// `ACCOUNT/FOLDER.UID-HASH.eml`, readable for its owner alone.
@@ -57,7 +57,8 @@ async fn write(directory: &Path, path: &Path, refused: &Refused) -> io::Result<(
 
 /// As a part of a file's name.
 fn name(text: &str) -> String {
-    let safe = text.chars().take(NAME_CHARS_MAX).map(|c| match c {
+    let (kept, _) = text.split_at(text.floor_char_boundary(NAME_BYTES_MAX));
+    let safe = kept.chars().map(|c| match c {
         '/' | '\\' => '_',
         c if c.is_control() => '_',
         c => c,
@@ -93,5 +94,24 @@ mod tests {
             assert_eq!(path, directory.path().join(expected));
             assert_eq!(fs::read(path).unwrap(), b"A: b\r\n\r\n");
         }
+    }
+
+    #[tokio::test]
+    async fn a_long_name_is_cut_between_characters_to_what_a_file_may_have() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = Refused {
+            uid: u32::MAX,
+            reply: "no".into(),
+            hash: [0; 32],
+            body: Body::new(b"A: b\r\n\r\n".to_vec()),
+        };
+        let folder = Name::encode(&"\u{6f22}".repeat(120));
+        let at = At {
+            account: "bob",
+            folder: folder.raw(),
+        };
+        let path = keep(directory.path(), at, &refused).await.unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(&"\u{6f22}".repeat(66)), "{name}");
     }
 }
