@@ -150,7 +150,7 @@ fn looks(previews: &[Preview]) -> Vec<Finding> {
             }
         }
         let unmoved = preview.left.iter();
-        left.extend(unmoved.map(|(folder, why)| format!("{name}: {folder}: {why}")));
+        left.extend(unmoved.map(|one| format!("{name}: {}: {}", one.shown, one.why)));
     }
     let messages: u64 = previews.iter().map(|preview| preview.messages).sum();
     let quota = match full.is_empty() {

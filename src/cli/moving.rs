@@ -248,6 +248,17 @@ fn finish(context: &Context, mover: &Mover, tasks: &[Task], end: &PassEnd) -> an
         );
         return Err(Exit::new(Code::TryAgain, text).into());
     }
+    if end.stranded > 0 {
+        let text = format!(
+            "{} no place of their own at the target, named above; add a [[mover.rename]] for each",
+            human::counted(
+                end.stranded,
+                "folder with mail has",
+                "folders with mail have"
+            )
+        );
+        return Err(Exit::new(Code::Data, text).into());
+    }
     for (many, what) in [
         (refused, "the target does not take"),
         (unread, "the source does not give"),

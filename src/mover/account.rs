@@ -74,7 +74,7 @@ pub struct AccountReport {
     pub done: pass::Report,
     /// Folders that could not be gone through: name and reason.
     pub failed: Vec<(String, String)>,
-    /// Folders that are not copied: name and reason.
+    /// Folders that are not copied.
     pub left: Vec<NotCopied>,
     /// Folders that have another name at the target.
     pub renamed: Vec<(String, String)>,
@@ -108,6 +108,19 @@ impl AccountReport {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed.len() as u64 + u64::from(self.stopped.is_some()) + self.done.unread
+    }
+
+    /// Folders with mail that have no place of their own at the target: no later pass finds one.
+    #[must_use]
+    pub fn stranded(&self) -> u64 {
+        self.left.iter().filter(|one| one.stranded > 0).count() as u64
+    }
+
+    /// The first of them, in words.
+    #[must_use]
+    pub fn stranding(&self) -> Option<String> {
+        let first = self.left.iter().find(|one| one.stranded > 0)?;
+        Some(format!("{} is not copied: {}", first.shown, first.why))
     }
 
     /// The first thing that failed, in words.

@@ -9,6 +9,8 @@ pub struct PassEnd {
     pub began_ms: u64,
     /// Accounts, folders and messages that could not be copied for now.
     pub failures: u64,
+    /// Folders with mail that have no place of their own at the target.
+    pub stranded: u64,
     /// Messages and flags that it had to carry over.
     pub found_new: u64,
     /// The INTERNALDATE of the newest message at the source; none: no message at all.
@@ -39,6 +41,20 @@ pub enum NotYet {
         /// How long until a pass can be the last one.
         wait: Duration,
     },
+    /// Mail stays behind until a person sees to it.
+    #[error("{folders} folders with mail have no place of their own at the target")]
+    Stranded {
+        /// How many.
+        folders: u64,
+    },
+}
+
+impl NotYet {
+    /// Whether another pass can find it otherwise.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        !matches!(self, Self::Stranded { .. })
+    }
 }
 
 /// Judges a pass. `hold_began_ms` is when mail was held instead of sent to the source, where
@@ -69,6 +85,10 @@ pub fn converged(
     let quiet = newest_ms.map(|newest| Duration::from_millis(pass.began_ms - newest));
     match quiet.and_then(|quiet| settle.checked_sub(quiet)) {
         Some(wait) if !wait.is_zero() => Err(NotYet::Unsettled { wait }),
+        // Last: passes go on for the others until nothing else is left.
+        _ if pass.stranded > 0 => Err(NotYet::Stranded {
+            folders: pass.stranded,
+        }),
         _ => Ok(()),
     }
 }
@@ -81,6 +101,7 @@ mod tests {
     const PASS: PassEnd = PassEnd {
         began_ms: 1_000_000,
         failures: 0,
+        stranded: 0,
         found_new: 0,
         newest_ms: Some(400_000),
     };
@@ -131,5 +152,17 @@ mod tests {
             converged(&failed, None, SETTLE),
             Err(NotYet::Failures { failures: 1 })
         );
+        let stranded = PassEnd {
+            stranded: 1,
+            ..PASS
+        };
+        let verdict = converged(&stranded, None, SETTLE);
+        assert_eq!(verdict, Err(NotYet::Stranded { folders: 1 }));
+        assert!(!verdict.is_err_and(NotYet::may_pass));
+        let both = PassEnd {
+            stranded: 1,
+            ..news
+        };
+        assert!(converged(&both, None, SETTLE).is_err_and(NotYet::may_pass));
     }
 }

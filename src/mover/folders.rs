@@ -141,8 +141,40 @@ const ARCHIVED: &str = "is a view of messages that stand in other folders, and o
     without a label, which stand in no other: give those a label first (search for \
     has:nouserlabels -in:inbox -in:sent -in:drafts)";
 
-/// A folder that is not copied: its name, and why.
-pub type NotCopied = (String, String);
+/// A folder that is not copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotCopied {
+    /// At the source.
+    pub source: Name,
+    /// The same for people, with `/` between the parts.
+    pub shown: String,
+    /// Why.
+    pub why: String,
+    /// Messages that stay behind with it: none in a view, and one at least where the source does
+    /// not tell how many there are.
+    pub stranded: u64,
+}
+
+impl NotCopied {
+    fn view(folder: &Folder, why: &str) -> Self {
+        Self {
+            source: folder.name.clone(),
+            shown: shown(folder),
+            why: why.to_owned(),
+            stranded: 0,
+        }
+    }
+
+    /// One that has no place of its own at the target.
+    fn stranded(folder: &Folder, why: &Left) -> Self {
+        let messages = folder.status.and_then(|status| status.messages);
+        Self {
+            why: why.to_string(),
+            stranded: messages.map_or(1, u64::from),
+            ..Self::view(folder, "")
+        }
+    }
+}
 
 /// Maps all folders that hold messages.
 #[must_use]
@@ -160,11 +192,11 @@ pub fn pairs(
     {
         match folder.special_use {
             Some(SpecialUse::All) if source.has_labels => {
-                left.push((shown(folder), ARCHIVED.to_owned()));
+                left.push(NotCopied::view(folder, ARCHIVED));
             }
             // What is in it is in other folders too.
             Some(SpecialUse::All | SpecialUse::Flagged) => {
-                left.push((shown(folder), VIEW.to_owned()));
+                left.push(NotCopied::view(folder, VIEW));
             }
             _ => folders.push(folder),
         }
@@ -206,7 +238,7 @@ pub fn pairs(
                 });
             }
             Err(Left::Excluded) => {}
-            Err(why) => left.push((shown(folder), why.to_string())),
+            Err(why) => left.push(NotCopied::stranded(folder, &why)),
         }
     }
     (pairs, left)
@@ -251,6 +283,7 @@ pub fn no_namespaces(folders: &[Folder]) -> Namespaces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::Status;
 
     fn folder(name: &str, separator: u8) -> Folder {
         Folder {
@@ -304,7 +337,31 @@ mod tests {
             source.has_labels = has_labels;
             let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal);
             assert_eq!(pairs.len(), 1);
-            assert_eq!(left, [("[Gmail]/All Mail".to_owned(), why.to_owned())]);
+            assert_eq!(left, [NotCopied::view(&source.folders[1], why)]);
+        }
+    }
+
+    #[test]
+    fn mail_in_a_folder_without_a_place_at_the_target_is_counted() {
+        let mut target = side("", b'/', &["INBOX", "Sent"]);
+        target.folders[1].special_use = Some(SpecialUse::Sent);
+        let mut source = side("", b'/', &["INBOX", "Sent", "Sent Items"]);
+        source.folders[2].special_use = Some(SpecialUse::Sent);
+        let rules = Rules {
+            exclude: Vec::new(),
+            rename: Vec::new(),
+        };
+        for (messages, stranded) in [(Some(7), 7), (Some(0), 0), (None, 1)] {
+            source.folders[2].status = Some(Status {
+                messages,
+                ..Status::default()
+            });
+            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal);
+            assert_eq!(pairs.len(), 2);
+            let left: Vec<_> = (left.iter())
+                .map(|one| (&*one.shown, one.stranded))
+                .collect();
+            assert_eq!(left, [("Sent Items", stranded)]);
         }
     }
 

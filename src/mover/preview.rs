@@ -24,7 +24,7 @@ pub struct Preview {
     pub bytes: Option<u64>,
     /// Folders that would have another name at the target.
     pub renamed: Vec<(String, String)>,
-    /// Folders that would not be copied: name and reason.
+    /// Folders that would not be copied.
     pub left: Vec<NotCopied>,
     /// What the target will make of the messages, where each was looked at.
     pub forecast: Option<Forecast>,

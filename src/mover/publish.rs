@@ -158,6 +158,7 @@ impl Publisher {
             (Ok(()), _) => (AccountState::Converged, None),
             (Err(_), Some(Stopped::Paused(why))) => (AccountState::Paused, Some(why.clone())),
             (Err(NotYet::Failures { .. }), _) => (AccountState::Failed, report.failure()),
+            (Err(NotYet::Stranded { .. }), _) => (AccountState::Failed, report.stranding()),
             (Err(why), _) => (AccountState::Copied, Some(why.to_string())),
         };
         account.converged_ms = match account.state {

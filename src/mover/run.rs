@@ -87,6 +87,7 @@ pub fn pass_end(reports: &[AccountReport], began_ms: u64) -> PassEnd {
     PassEnd {
         began_ms,
         failures: reports.iter().map(AccountReport::failures).sum(),
+        stranded: reports.iter().map(AccountReport::stranded).sum(),
         found_new: reports.iter().map(|report| report.done.found_new()).sum(),
         newest_ms: newest_s
             .and_then(|seconds| u64::try_from(seconds).ok())

@@ -12,7 +12,7 @@ use crate::{
     ledger::verified::{Exception, Kind, SourceReach, VerifiedMailbox},
     mover::{
         accounts::Account,
-        folders::{Rules, Side, pairs, shown},
+        folders::{NotCopied, Rules, Side, pairs, shown},
         login::Server,
         meter::{Doing, Extent, Meter},
         state::{FolderRecord, State},
@@ -132,9 +132,13 @@ impl Verifier {
         let mut mailbox = Mailbox::new(folders(&target_side));
         let mut all = self.known_pairs(account, &mut mailbox)?;
         if let Some(side) = &source_side {
-            let (listed, _) = pairs(side, &target_side, &self.rules, names);
+            let (listed, left) = pairs(side, &target_side, &self.rules, names);
             for pair in listed {
                 add_listed(&mut all, &mut mailbox, &pair);
+            }
+            let known = |one: &NotCopied| all.iter().any(|pair| pair.source == one.source.raw());
+            for one in left.iter().filter(|one| !known(one)) {
+                report.strand(&account.target.user, one);
             }
         }
         let total = expected(&mailbox, source_side.as_ref(), self.reach);
@@ -202,6 +206,26 @@ impl Verifier {
 }
 
 impl Report {
+    /// Counts what stays behind with a folder that is not copied, as one exception.
+    fn strand(&mut self, mailbox: &str, folder: &NotCopied) {
+        let Some(others) = folder.stranded.checked_sub(1) else {
+            return;
+        };
+        let reason = format!(
+            "the folder is not copied, with {} in it: it {}",
+            match others {
+                0 => "a message".to_owned(),
+                _ => format!("{} messages", folder.stranded),
+            },
+            folder.why
+        );
+        let mut one = Exception::new(mailbox, Kind::MissingCopy, reason);
+        one.source_folder = Some(folder.shown.clone());
+        self.mailbox.counts.copied += folder.stranded;
+        self.mailbox.counts.missing += others;
+        self.add(one);
+    }
+
     /// Counts an exception, and keeps it while there are not too many.
     pub fn add(&mut self, exception: Exception) {
         self.mailbox.counts.count(exception.kind);
@@ -268,5 +292,32 @@ fn expected(mailbox: &Mailbox, source: Option<&Side>, reach: SourceReach) -> Ext
     Extent {
         messages: target + source,
         ..Extent::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_in_a_folder_that_is_not_copied_is_missing() {
+        let mut folder = NotCopied {
+            source: Name::from_raw(b"Sent Items"),
+            shown: "Sent Items".into(),
+            why: "would be the same folder as \"Sent\" at the target".into(),
+            stranded: 3,
+        };
+        let mut report = Report::default();
+        report.strand("bob@new", &folder);
+        folder.stranded = 0;
+        report.strand("bob@new", &folder);
+        let counts = report.mailbox.counts;
+        assert_eq!((counts.copied, counts.missing), (3, 3));
+        assert!(!counts.all_there());
+        assert_eq!(report.exceptions.len(), 1);
+        assert_eq!(
+            report.exceptions[0].source_folder.as_deref(),
+            Some("Sent Items")
+        );
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     cli::{human, screen::Screen},
     mover::{
         account::AccountReport,
+        folders::NotCopied,
         preview::Preview,
         state::{NoteKind, NoteRecord},
     },
@@ -81,6 +82,14 @@ fn folders(list: &[(String, String)]) -> Vec<FolderView<'_>> {
     views.collect()
 }
 
+fn left_out(list: &[NotCopied]) -> Vec<FolderView<'_>> {
+    let views = list.iter().map(|one| FolderView {
+        folder: &one.shown,
+        why: &one.why,
+    });
+    views.collect()
+}
+
 fn renamed(list: &[(String, String)]) -> Vec<RenamedView<'_>> {
     let views = list.iter().map(|(folder, to)| RenamedView { folder, to });
     views.collect()
@@ -106,7 +115,7 @@ pub fn show(screen: &Screen, report: &AccountReport) -> anyhow::Result<()> {
             unread: report.unread,
             lost_flags: done.lost_flags.iter().collect(),
             failed: folders(&report.failed),
-            left_out: folders(&report.left),
+            left_out: left_out(&report.left),
             renamed: renamed(&report.renamed),
             stopped: report.stopped.as_ref().map(ToString::to_string),
         });
@@ -116,8 +125,8 @@ pub fn show(screen: &Screen, report: &AccountReport) -> anyhow::Result<()> {
     for (folder, why) in &report.failed {
         line(format!("{folder}: {why}"))?;
     }
-    for (folder, why) in &report.left {
-        line(format!("{folder} is not copied: {why}"))?;
+    for one in &report.left {
+        line(format!("{} is not copied: {}", one.shown, one.why))?;
     }
     for (many, what) in [
         (done.expunged, "expunged at the source, kept at the target"),
@@ -160,10 +169,11 @@ pub fn table(reports: &[AccountReport]) -> Vec<String> {
     )];
     for report in reports {
         let done = &report.done;
-        let state = match (&report.stopped, report.failed.len()) {
-            (Some(_), _) => "stopped",
-            (None, 0) => "complete",
-            (None, _) => "folders failed",
+        let state = match (&report.stopped, report.failed.len(), report.stranded()) {
+            (Some(_), _, _) => "stopped",
+            (None, 0, 0) => "complete",
+            (None, 0, _) => "folders not copied",
+            (None, _, _) => "folders failed",
         };
         lines.push(format!(
             "{:width$}  {:>7} {:>9} {:>9} {:>8} {:>7} {:>7} {:>7}  {state}",
@@ -230,7 +240,7 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
             messages: preview.messages,
             bytes: preview.bytes,
             renamed: renamed(&preview.renamed),
-            left_out: folders(&preview.left),
+            left_out: left_out(&preview.left),
             in_the_way: (preview.in_the_way.iter())
                 .map(ToString::to_string)
                 .collect(),
@@ -251,8 +261,8 @@ pub fn show_preview(screen: &Screen, preview: &Preview) -> anyhow::Result<()> {
     for (folder, to) in &preview.renamed {
         lines.push(format!("       {folder} becomes {to}"));
     }
-    for (folder, why) in &preview.left {
-        lines.push(format!(" WARN  {folder} is not copied: {why}"));
+    for one in &preview.left {
+        lines.push(format!(" WARN  {} is not copied: {}", one.shown, one.why));
     }
     for warning in &warnings {
         lines.push(format!(" WARN  {warning}"));

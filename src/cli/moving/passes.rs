@@ -58,7 +58,7 @@ impl Passes<'_> {
             }
             let goes_on = match self.until {
                 Until::Once => false,
-                Until::Converged => verdict.is_err(),
+                Until::Converged => verdict.is_err_and(NotYet::may_pass),
                 Until::Stopped => true,
             };
             self.closing(&reports, &end, verdict, goes_on)?;

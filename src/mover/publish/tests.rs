@@ -1,7 +1,13 @@
 //! What the mover shows of itself.
 
 use super::*;
-use crate::mover::accounts::{self, Administered};
+use crate::{
+    imap::Name,
+    mover::{
+        accounts::{self, Administered},
+        folders::NotCopied,
+    },
+};
 
 const RULE: Rule = Rule {
     hold_began_ms: Some(50_000),
@@ -127,6 +133,28 @@ fn a_later_hold_is_answered_by_a_later_verdict() {
         .ended(&quiet("bob", 92_000), &bob, later, 93_000)
         .unwrap();
     assert_eq!(scene.read().accounts[0].converged_ms, Some(91_000));
+}
+
+#[test]
+fn an_account_with_mail_in_a_folder_that_is_not_copied_does_not_converge() {
+    let scene = Scene::new();
+    let mut report = quiet("bob", 60_000);
+    report.left.push(NotCopied {
+        source: Name::from_raw(b"Sent Items"),
+        shown: "Sent Items".into(),
+        why: "would be the same folder".into(),
+        stranded: 3,
+    });
+    let mut publisher = scene.start();
+    publisher
+        .ended(&report, &scene.task(0), RULE, 61_000)
+        .unwrap();
+    let bob = &scene.read().accounts[0];
+    assert_eq!((bob.state, bob.converged_ms), (AccountState::Failed, None));
+    assert_eq!(
+        bob.reason.as_deref(),
+        Some("Sent Items is not copied: would be the same folder")
+    );
 }
 
 #[test]
