@@ -9,7 +9,7 @@
 use super::{
     accounts::Account,
     copy::{CopyError, Failure},
-    folders::{NotCopied, Pair, Rules, Side, no_namespaces, pairs},
+    folders::{NotCopied, Pair, Rules, Side, kept, no_namespaces, pairs},
     lane,
     login::Server,
     mapping::{Names, Note},
@@ -275,7 +275,7 @@ impl Mover {
     ) -> Result<(), Stop> {
         task.meter.doing(Doing::Listing);
         let (mut source, mut target) = self.connect(&task.account).await?;
-        let (pairs, left, _) = self.list(&mut source, &mut target).await?;
+        let (pairs, left, _) = self.list(&mut source, &mut target, &task.account).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
         let total = extent(&pairs);
@@ -335,14 +335,17 @@ impl Mover {
         &self,
         source: &mut Session,
         target: &mut Session,
-    ) -> Result<(Vec<Pair>, Vec<NotCopied>, Names), Failure> {
+        account: &Account,
+    ) -> Result<(Vec<Pair>, Vec<NotCopied>, Names), CopyError> {
         let (source, target) = tokio::join!(
             side(source, Figures::All),
             // Whether its UIDs still hold is all that is to be known of it.
             side(target, Figures::Validity),
         );
         let ((source, _), (target, names)) = (source?, target?);
-        let (pairs, left) = pairs(&source, &target, &self.rules, names);
+        let mailbox = self.target.mailbox(&account.target);
+        let kept = kept(&self.state, account.name(), &mailbox)?;
+        let (pairs, left) = pairs(&source, &target, &self.rules, names, &kept);
         Ok((pairs, left, names))
     }
 

@@ -3,6 +3,7 @@
 use super::{
     mapping::{Left, Listed, Mapped, Mapping, Names, Style, Use},
     plan::{Place, Standing},
+    state::{FolderRecord, State, StateError},
 };
 use crate::{
     config::Rename,
@@ -67,6 +68,7 @@ impl Side {
             parts: parts.iter().map(ToString::to_string).collect(),
             purpose: folder.special_use.and_then(purpose),
             decoded,
+            kept: None,
         }
     }
 }
@@ -176,6 +178,26 @@ impl NotCopied {
     }
 }
 
+/// Where folders were copied to before: names at the target by those at the source, each as its
+/// server sends it.
+pub type Kept = HashMap<Vec<u8>, Vec<u8>>;
+
+/// Where the folders of an account were copied to in this mailbox.
+///
+/// # Errors
+/// [`StateError`].
+pub fn kept(state: &State, account: &str, mailbox: &str) -> Result<Kept, StateError> {
+    let there = |record: &FolderRecord| {
+        let known = record.target_mailbox.as_deref();
+        known.is_none_or(|known| known == mailbox)
+    };
+    let folders = state.folders(account)?.into_iter();
+    Ok(folders
+        .filter(|(_, record)| there(record))
+        .map(|(source, record)| (source, record.target_name))
+        .collect())
+}
+
 /// Maps all folders that hold messages.
 #[must_use]
 pub fn pairs(
@@ -183,6 +205,7 @@ pub fn pairs(
     target: &Side,
     rules: &Rules,
     names: Names,
+    kept: &Kept,
 ) -> (Vec<Pair>, Vec<NotCopied>) {
     let (mut folders, mut left) = (Vec::new(), Vec::new());
     for folder in source
@@ -213,7 +236,18 @@ pub fn pairs(
         target: target.style,
         names,
     };
-    let listed: Vec<Listed> = folders.iter().map(|folder| source.listed(folder)).collect();
+    let kept = |folder: &Folder| {
+        let name = Name::from_raw(kept.get(folder.name.raw())?);
+        let there =
+            (target.folders.iter()).find(|there| there.name == name && there.is_selectable())?;
+        Some(target.listed(there).parts)
+    };
+    let listed: Vec<Listed> = (folders.iter())
+        .map(|folder| Listed {
+            kept: kept(folder),
+            ..source.listed(folder)
+        })
+        .collect();
     let there: Vec<Listed> = (target.folders.iter())
         .map(|folder| target.listed(folder))
         .collect();
@@ -315,7 +349,7 @@ mod tests {
             exclude: vec!["Spam".into()],
             rename: Vec::new(),
         };
-        let (pairs, _) = pairs(source, target, &rules, Names::Liberal);
+        let (pairs, _) = pairs(source, target, &rules, Names::Liberal, &Kept::new());
         (pairs.iter())
             .map(|pair| {
                 let target = pair.target.to_string();
@@ -335,7 +369,7 @@ mod tests {
         };
         for (has_labels, why) in [(false, VIEW), (true, ARCHIVED)] {
             source.has_labels = has_labels;
-            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal);
+            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal, &Kept::new());
             assert_eq!(pairs.len(), 1);
             assert_eq!(left, [NotCopied::view(&source.folders[1], why)]);
         }
@@ -356,13 +390,41 @@ mod tests {
                 messages,
                 ..Status::default()
             });
-            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal);
+            let (pairs, left) = pairs(&source, &target, &rules, Names::Liberal, &Kept::new());
             assert_eq!(pairs.len(), 2);
             let left: Vec<_> = (left.iter())
                 .map(|one| (&*one.shown, one.stranded))
                 .collect();
             assert_eq!(left, [("Sent Items", stranded)]);
         }
+    }
+
+    #[test]
+    fn a_folder_that_was_copied_before_keeps_its_place() {
+        let source = {
+            let mut side = side("", b'/', &["Sent"]);
+            side.folders[0].special_use = Some(SpecialUse::Sent);
+            side
+        };
+        let mut target = side("", b'/', &["Sent", "Sent Items"]);
+        target.folders[1].special_use = Some(SpecialUse::Sent);
+        let rules = Rules {
+            exclude: Vec::new(),
+            rename: Vec::new(),
+        };
+        let went = |kept: &Kept, target: &Side| {
+            let (pairs, _) = pairs(&source, target, &rules, Names::Liberal, kept);
+            (pairs[0].target.to_string(), renamed(&pairs[0]))
+        };
+        fn renamed(pair: &Pair) -> bool {
+            !pair.mapped.notes.is_empty()
+        }
+        let sent = Kept::from([(b"Sent".to_vec(), b"Sent".to_vec())]);
+        assert_eq!(went(&sent, &target), ("Sent".into(), false));
+        assert_eq!(went(&Kept::new(), &target), ("Sent Items".into(), true));
+        // It is there no more.
+        target.folders.remove(0);
+        assert_eq!(went(&sent, &target), ("Sent Items".into(), true));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! stand inside a name of the other. In this order: the source's prefix (`INBOX.`) is taken
 //! off; excluded folders are left out; a rule renames, else a folder with a special use
 //! (RFC 6154) goes to the target's folder of that use, else it keeps its name; what is
-//! illegal at the target is replaced; the target's prefix is put in front. Every change is
+//! illegal at the target is replaced; the target's prefix is put in front. A folder that was
+//! copied before and that no rule renames stays where it is: a folder with a special use that
+//! comes into being at the target would have all of it copied once more. Every change is
 //! reported, and of two folders that would meet in one the second is refused, since merging
 //! them could not be undone.
 //!
@@ -45,6 +47,8 @@ pub struct Listed {
     pub purpose: Option<Use>,
     /// Whether its name could be decoded.
     pub decoded: bool,
+    /// The parts of the target's folder that it was copied into before, where that is still there.
+    pub kept: Option<Vec<String>>,
 }
 
 /// How a server's own folders are named.
@@ -152,6 +156,8 @@ pub enum Note {
     },
     /// The source's bytes are no valid modified UTF-7.
     Undecodable,
+    /// It was copied there before.
+    Kept,
 }
 
 /// The rules of the configuration and both servers' ways.
@@ -185,22 +191,49 @@ impl Mapping<'_> {
             .map(|folder| folder.purpose.filter(|purpose| used.insert(*purpose)))
             .collect();
         let mut taken: HashMap<String, String> = HashMap::new();
-        folders
-            .iter()
+        let mut all: Vec<(&Listed, Vec<String>, Result<Mapped, Left>)> = (folders.iter())
             .zip(purposes)
             .map(|(folder, purpose)| {
                 let own = self.inside(&folder.parts, self.source);
-                let mapped = self.one(folder, &own, purpose, &special)?;
+                let mapped = self.one(folder, &own, purpose, &special);
+                let mapped = mapped.map(|mapped| self.keep(folder, &own, mapped));
+                (folder, own, mapped)
+            })
+            .collect();
+        // What was copied before has its place before what is new.
+        for before in [true, false] {
+            for (folder, own, result) in &mut all {
+                let Ok(mapped) = result else { continue };
+                if (folder.kept.as_ref() == Some(&mapped.parts)) != before {
+                    continue;
+                }
                 // Zimbra and some file systems do not tell `a` from `A`.
                 let key = mapped.parts.join("\0").to_lowercase();
-                let path = own.join("/");
                 if let Some(with) = taken.get(&key) {
-                    return Err(Left::Collision { with: with.clone() });
+                    let with = with.clone();
+                    *result = Err(Left::Collision { with });
+                } else {
+                    taken.insert(key, own.join("/"));
                 }
-                taken.insert(key, path);
-                Ok(mapped)
-            })
-            .collect()
+            }
+        }
+        all.into_iter().map(|(_, _, result)| result).collect()
+    }
+
+    /// Where it was copied before, unless a rule of the configuration says otherwise.
+    fn keep(&self, folder: &Listed, own: &[String], mapped: Mapped) -> Mapped {
+        let kept = folder.kept.as_ref().filter(|kept| **kept != mapped.parts);
+        let Some(kept) = kept.filter(|_| !mapped.notes.contains(&Note::Renamed)) else {
+            return mapped;
+        };
+        let notes = match self.inside(kept, self.target) == own {
+            true => Vec::new(),
+            false => vec![Note::Kept],
+        };
+        Mapped {
+            parts: kept.clone(),
+            notes,
+        }
     }
 
     /// A path as the configuration writes it: without the prefix of the namespace.

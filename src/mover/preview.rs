@@ -3,7 +3,7 @@
 use super::{
     account::{Mover, extent, renamed},
     accounts::Account,
-    copy::Failure,
+    copy::CopyError,
     folders::{NotCopied, Pair},
     forecast::{Forecast, Taste, forecast},
     state::{At, StateError},
@@ -104,8 +104,8 @@ impl Mover {
         depth: Depth,
         account: &Account,
         preview: &mut Preview,
-    ) -> Result<(), Failure> {
-        let (pairs, left, names) = self.list(source, target).await?;
+    ) -> Result<(), CopyError> {
+        let (pairs, left, names) = self.list(source, target, account).await?;
         preview.left = left;
         preview.renamed = renamed(&pairs);
         let whole = extent(&pairs);
@@ -143,7 +143,7 @@ impl Mover {
             Err(error @ (Error::No { .. } | Error::Bad { .. })) => {
                 preview.in_the_way.push(format!("target: {error}").into());
             }
-            Err(error) => return Err(super::target::failure(&error)),
+            Err(error) => return Err(super::target::failure(&error).into()),
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::{
     ledger::verified::{Exception, Kind, SourceReach, VerifiedMailbox},
     mover::{
         accounts::Account,
-        folders::{NotCopied, Rules, Side, pairs, shown},
+        folders::{NotCopied, Rules, Side, kept, pairs, shown},
         login::Server,
         meter::{Doing, Extent, Meter},
         state::{FolderRecord, State},
@@ -132,7 +132,10 @@ impl Verifier {
         let mut mailbox = Mailbox::new(folders(&target_side));
         let mut all = self.known_pairs(account, &mut mailbox)?;
         if let Some(side) = &source_side {
-            let (listed, left) = pairs(side, &target_side, &self.rules, names);
+            let there = self.target.mailbox(&account.target);
+            let kept = kept(&self.state, account.name(), &there);
+            let kept = kept.map_err(|error| error.to_string())?;
+            let (listed, left) = pairs(side, &target_side, &self.rules, names, &kept);
             for pair in listed {
                 add_listed(&mut all, &mut mailbox, &pair);
             }

@@ -27,6 +27,7 @@ fn listed(path: &str) -> Listed {
         parts: path.split('|').map(str::to_owned).collect(),
         purpose: None,
         decoded: true,
+        kept: None,
     }
 }
 
@@ -184,6 +185,37 @@ fn too_long_is_refused_and_flat_is_flat() {
         below_inbox: false,
     };
     assert_eq!(paths(&mapping(SLASH, flat), &[listed("a|b")], &[]), ["a_b"]);
+}
+
+#[test]
+fn what_was_copied_before_stays_where_it_is_unless_a_rule_renames_it() {
+    let kept = |path: &str, purpose, there: &str| Listed {
+        kept: Some(listed(there).parts),
+        purpose,
+        ..listed(path)
+    };
+    let folders = [
+        listed("Gesendet"),
+        kept("Sent", Some(Use::Sent), "Sent"),
+        kept("Old", None, "Gesendet"),
+    ];
+    let existing = [
+        listed("Sent"),
+        special("Sent Items", Use::Sent),
+        listed("Gesendet"),
+    ];
+    let collision = Left::Collision { with: "Old".into() }.to_string();
+    let mapped = paths(&mapping(SLASH, SLASH), &folders, &existing);
+    assert_eq!(mapped, [&*collision, "Sent", "Gesendet"]);
+    let rename = [Rename {
+        from: "Sent".into(),
+        to: "Away".into(),
+    }];
+    let mapping = Mapping {
+        rename: &rename,
+        ..mapping(SLASH, SLASH)
+    };
+    assert_eq!(paths(&mapping, &folders, &existing)[1], "Away");
 }
 
 proptest! {
