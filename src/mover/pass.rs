@@ -163,8 +163,8 @@ pub async fn folder(
         listed = expunged::follow(state, at, source, target, policy, report).await?;
     }
     Failpoint::MovePassed.pass();
-    // Those that cannot be read are new again in the next pass.
-    record.source_uidnext = unread.first().unwrap_or(standing.uidnext);
+    record.source_uidnext = standing.uidnext;
+    record.retry_from = unread.first();
     record.source_messages = match listed {
         true => standing.messages,
         // More than there ever are: with UIDNEXT of now no other number would tell the next
@@ -193,6 +193,7 @@ fn begin(state: &State, job: &Job<'_>, opened: &Opened) -> Result<(FolderRecord,
         match_below: (opened.messages > 0).then_some(opened.uidnext),
         target_mailbox: Some(job.target.mailbox.to_owned()),
         target_uidnext: Some(opened.uidnext),
+        retry_from: None,
     };
     state.begin(job.at, &record)?;
     let work = Work {

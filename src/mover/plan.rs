@@ -68,7 +68,7 @@ pub enum Plan {
 /// What changed in a folder whose UIDs are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Work {
-    /// New messages from this UID on; none when there are none.
+    /// New messages, and those to be tried again, from this UID on; none when there are none.
     pub new_from: Option<u32>,
     /// How the flags of the known ones are looked at.
     pub flags: Flags,
@@ -107,7 +107,9 @@ pub fn plan(known: Option<&FolderRecord>, source: &Standing, target: &Place<'_>)
         _ => Flags::All,
     };
     let work = Work {
-        new_from: (arrived > 0).then_some(known.source_uidnext),
+        new_from: ((arrived > 0).then_some(known.source_uidnext).into_iter())
+            .chain(known.retry_from)
+            .min(),
         flags,
         // At most as many arrived as UIDNEXT rose by: with that many more messages none was
         // expunged. With fewer one may have been, or a UID was never given.
@@ -144,6 +146,7 @@ mod tests {
             match_below: None,
             target_mailbox: Some("bob@new:993".into()),
             target_uidnext: Some(9),
+            retry_from: None,
         }
     }
 
@@ -222,6 +225,23 @@ mod tests {
             ..known()
         };
         assert_eq!(plan(Some(&old), &NOW, &THERE), Plan::Rebuild);
+    }
+
+    #[test]
+    fn what_is_tried_again_does_not_hide_that_the_source_was_restored() {
+        let again = FolderRecord {
+            retry_from: Some(4),
+            ..known()
+        };
+        let work = Work {
+            new_from: Some(4),
+            flags: Flags::Unchanged,
+            expunged: false,
+        };
+        let decided = |source| plan(Some(&again), &source, &THERE);
+        assert_eq!(decided(NOW), Plan::Continue(work));
+        let fallen = Standing { uidnext: 9, ..NOW };
+        assert_eq!(decided(fallen), Plan::Rebuild);
     }
 
     #[test]

@@ -289,8 +289,8 @@ impl State {
             batch.delete(message_key(at, uid));
             if folders.last() != Some(&folder) {
                 if let Some(mut record) = self.folder(at)? {
-                    // As if no pass had gone through it: every UID without a record is new.
-                    record.source_uidnext = 1;
+                    // The lowest: UIDs rise.
+                    record.retry_from = Some(record.retry_from.unwrap_or(uid).min(uid));
                     batch.put(folder_key(at), record::encode(&record)?);
                 }
                 folders.push(folder);

@@ -20,8 +20,8 @@ impl Record for AccountRecord {}
 impl Record for MessageRecord {}
 impl Record for NoteRecord {}
 impl Record for FolderRecord {
-    /// No target's mailbox, no UIDNEXT there.
-    const UNKNOWN_BEFORE: &'static [u8] = &[0, 0];
+    /// No target's mailbox, no UIDNEXT there, and nothing to be tried again.
+    const UNKNOWN_BEFORE: &'static [u8] = &[0, 0, 0];
 }
 
 /// Where both sides of a folder stood when a pass had gone through it.
@@ -47,6 +47,8 @@ pub struct FolderRecord {
     pub target_mailbox: Option<String>,
     /// UIDNEXT at the target, at least: the folder with the copies never has a lower one.
     pub target_uidnext: Option<u32>,
+    /// From this UID at the source on messages without a record are tried again.
+    pub retry_from: Option<u32>,
 }
 
 impl FolderRecord {
@@ -252,6 +254,7 @@ mod tests {
             match_below: None,
             target_mailbox: None,
             target_uidnext: None,
+            retry_from: None,
         };
         assert_eq!(read, expected);
         let again = encode(&read).unwrap();

@@ -29,6 +29,7 @@ fn folder(uidnext: u32) -> FolderRecord {
         match_below: None,
         target_mailbox: Some("bob@new:993".into()),
         target_uidnext: Some(3),
+        retry_from: None,
     }
 }
 
@@ -132,7 +133,11 @@ fn what_was_refused_is_named_and_can_be_tried_again() {
     assert_eq!(state.retry_refused("bob").unwrap(), [b"INBOX".to_vec()]);
     assert_eq!(state.notes("bob").unwrap(), both[1..]);
     assert_eq!(state.message(INBOX, 7).unwrap(), None);
-    assert_eq!(state.folder(INBOX).unwrap(), Some(folder(1)));
+    let again = FolderRecord {
+        retry_from: Some(7),
+        ..folder(9)
+    };
+    assert_eq!(state.folder(INBOX).unwrap(), Some(again));
     assert_eq!(state.notes("bobby").unwrap().len(), 1);
 }
 
