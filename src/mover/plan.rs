@@ -38,7 +38,9 @@ impl Place<'_> {
     fn has_copies_of(&self, known: &FolderRecord) -> bool {
         let reaches =
             (self.uidnext.zip(known.target_uidnext)).is_some_and(|(now, before)| now >= before);
-        self.uidvalidity == Some(known.target_uidvalidity)
+        // RFC 9051 §2.3.1.1: it is never 0, which stands here for a server that tells none.
+        known.target_uidvalidity != 0
+            && self.uidvalidity == Some(known.target_uidvalidity)
             && known.target_mailbox.as_deref() == Some(self.mailbox)
             && same_name(&known.target_name, self.name)
             && reaches
@@ -218,6 +220,15 @@ mod tests {
         for other in others {
             assert_eq!(at(other), Plan::Rebuild, "{other:?}");
         }
+        let mute = Place {
+            uidvalidity: Some(0),
+            ..THERE
+        };
+        let without = FolderRecord {
+            target_uidvalidity: 0,
+            ..known()
+        };
+        assert_eq!(plan(Some(&without), &NOW, &mute), Plan::Rebuild);
         // As an earlier relay wrote it.
         let old = FolderRecord {
             target_mailbox: None,
