@@ -90,23 +90,25 @@ impl Session {
         }
     }
 
-    /// Different commands in one flight: all they are told, and whether each was taken.
+    /// Different commands in one flight: all they are told, and whether each was taken, in their
+    /// order.
     pub(super) async fn together(
         &mut self,
         command: &'static str,
         lines: [String; 3],
         mut on: impl FnMut(Untagged),
-    ) -> Result<(), Error> {
+    ) -> Result<[Result<(), Error>; 3], Error> {
         self.calm(command).await?;
-        for line in lines {
-            self.wire.command(line.as_bytes());
-        }
+        let tags = lines.map(|line| self.wire.command(line.as_bytes()));
         self.wire.flush().await?;
-        let mut result = Ok(());
+        let mut results = [Ok(()), Ok(()), Ok(())];
         while self.wire.open() > 0 {
-            let (_, condition) = self.until_done(&mut on).await?;
-            result = result.and(refused(command, condition).map(drop));
+            let (tag, condition) = self.until_done(&mut on).await?;
+            let of_it = |(known, _): &(&u64, _)| **known == tag;
+            if let Some((_, result)) = tags.iter().zip(&mut results).find(of_it) {
+                *result = refused(command, condition).map(drop);
+            }
         }
-        result
+        Ok(results)
     }
 }

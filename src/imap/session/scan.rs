@@ -13,6 +13,8 @@ use crate::imap::{
 const AROUND_UIDS_BYTES: usize = 200;
 /// FETCH commands in flight: the server works on one while another is read.
 const PIPELINE: usize = 2;
+/// Single messages that a server may refuse to tell of: with more it is the folder that has failed.
+const REFUSED_MAX: usize = 10;
 
 impl Session {
     /// Which UIDs exist, from first to last.
@@ -92,7 +94,7 @@ impl Session {
     /// What the messages from first to last are; with a modification sequence, only of
     /// those that changed since then. Each is told once, in the order of the server. Gives those
     /// of which nothing was told although the server has just said that they exist, and was
-    /// asked twice.
+    /// asked twice. A NO is looked into until the messages stand alone that it is about.
     ///
     /// # Errors
     /// [`Error`]; what was told before holds.
@@ -123,8 +125,13 @@ impl Session {
         };
         if let Some(since) = changed_since {
             let range = range(first, last);
-            let line = format!("UID FETCH {range} {items} (CHANGEDSINCE {since})");
-            self.fetch_lines(vec![line], &mut tell).await?;
+            let items = format!("{items} (CHANGEDSINCE {since})");
+            let line = format!("UID FETCH {range} {items}");
+            let told = self.fetch_lines(vec![line], &mut tell).await;
+            if is_refused(told)? {
+                let parts = vec![UidSet::range(first, last)];
+                self.fetch_parts(parts, &items, &mut tell).await?;
+            }
             return Ok(UidSet::new());
         }
         let there = if last - first < self.limits.window_uids {
@@ -138,12 +145,14 @@ impl Session {
                 Untagged::Fetch(fetch) => tell(fetch),
                 _ => {}
             });
-            told.await?;
+            let [_, searched, fetched] = told.await?;
+            searched?;
+            is_refused(fetched)?;
             self.found(found, first, last)?
         } else {
             let there = self.uids(first, last).await?;
             let lines = self.lines(&there, &items);
-            self.fetch_lines(lines, &mut tell).await?;
+            is_refused(self.fetch_lines(lines, &mut tell).await)?;
             there
         };
         // A server that is short of some says nothing of it; perhaps they are expunged.
@@ -158,8 +167,8 @@ impl Session {
         if lacking.is_empty() {
             return Ok(lacking);
         }
-        let lines = self.lines(&lacking, &items);
-        self.fetch_lines(lines, &mut tell).await?;
+        let parts = self.parts(&lacking);
+        self.fetch_parts(parts, &items, &mut tell).await?;
         let lacking: UidSet = lacking.iter().filter(|uid| !seen.contains(*uid)).collect();
         if lacking.is_empty() {
             return Ok(lacking);
@@ -245,12 +254,45 @@ impl Session {
         Ok(list)
     }
 
+    /// These messages as far as a command line has room for them.
+    fn parts(&self, uids: &UidSet) -> Vec<UidSet> {
+        let room = (self.limits.command_bytes).saturating_sub(AROUND_UIDS_BYTES);
+        uids.chunks(room, self.limits.window_uids)
+    }
+
     /// Command lines for these messages.
     fn lines(&self, uids: &UidSet, items: &str) -> Vec<String> {
-        let room = (self.limits.command_bytes).saturating_sub(AROUND_UIDS_BYTES);
-        (uids.chunks(room, self.limits.window_uids).iter())
-            .map(|chunk| format!("UID FETCH {chunk} {items}"))
-            .collect()
+        let line = |part: &UidSet| format!("UID FETCH {part} {items}");
+        self.parts(uids).iter().map(line).collect()
+    }
+
+    /// Asks for each part, and for the halves of one that is refused: a server may refuse all for
+    /// one message that it cannot read. Nothing is told of a message that is refused alone.
+    async fn fetch_parts(
+        &mut self,
+        mut parts: Vec<UidSet>,
+        items: &str,
+        on: &mut impl FnMut(Fetch),
+    ) -> Result<(), Error> {
+        let mut refused = 0;
+        while let Some(part) = parts.pop() {
+            let line = format!("UID FETCH {part} {items}");
+            let told = self.fetch_lines(vec![line], on).await;
+            let refusal = told.clone();
+            if !is_refused(told)? {
+                continue;
+            }
+            if part.len() > 1 {
+                let half = u32::try_from(part.len().div_ceil(2)).unwrap_or(u32::MAX);
+                parts.extend(part.chunks(usize::MAX, half));
+                continue;
+            }
+            refused += 1;
+            if refused > REFUSED_MAX {
+                return refusal;
+            }
+        }
+        Ok(())
     }
 
     async fn fetch_lines(
@@ -284,6 +326,15 @@ impl Session {
                 result = Err(error);
             }
         }
+    }
+}
+
+/// Whether a server refuses this, as opposed to failing, or to wanting to be left alone.
+fn is_refused(told: Result<(), Error>) -> Result<bool, Error> {
+    match told {
+        Ok(()) => Ok(false),
+        Err(error @ (Error::No { .. } | Error::Bad { .. })) if !error.is_throttling() => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -268,6 +268,35 @@ async fn a_few_are_scanned_in_one_round_trip_and_none_is_lost_by_it() {
 }
 
 #[tokio::test]
+async fn a_message_that_a_server_does_not_tell_of_does_not_hide_the_others() {
+    let items = "(UID FLAGS INTERNALDATE RFC822.SIZE)";
+    let mut session = session("", async move |mut peer: Peer| {
+        let all = "* SEARCH 1 2 3\r\nTAG OK\r\n";
+        let told = |uid| format!("* {uid} FETCH (UID {uid} FLAGS () RFC822.SIZE 1)\r\nTAG OK\r\n");
+        let noop = peer.command("NOOP").await;
+        let search = peer.command("UID SEARCH UID 1:3").await;
+        let fetch = peer.command(&format!("UID FETCH 1:3 {items}")).await;
+        let found = all.replace("TAG", &search);
+        let said = format!("{noop} OK\r\n{found}{fetch} NO cannot read\r\n");
+        peer.say(said.as_bytes()).await;
+        let no = "TAG NO cannot read\r\n";
+        peer.reply(&format!("UID FETCH 1:3 {items}"), no).await;
+        peer.reply(&format!("UID FETCH 3 {items}"), &told(3)).await;
+        peer.reply(&format!("UID FETCH 1:2 {items}"), no).await;
+        peer.reply(&format!("UID FETCH 2 {items}"), no).await;
+        peer.reply(&format!("UID FETCH 1 {items}"), &told(1)).await;
+        peer.reply("NOOP", "TAG OK\r\n").await;
+        peer.reply("UID SEARCH UID 1:3", all).await;
+        peer.answer_all().await;
+    })
+    .await;
+    let mut uids = Vec::new();
+    let on = |meta: Meta| uids.push(meta.uid);
+    let mute = session.scan(1, 3, None, on).await.unwrap();
+    assert_eq!((mute, uids), (UidSet::range(2, 2), vec![3, 1]));
+}
+
+#[tokio::test]
 async fn what_vanished_is_told_where_the_server_keeps_it() {
     let mut session = session("ENABLE QRESYNC CONDSTORE", async |mut peer: Peer| {
         peer.reply("ENABLE QRESYNC", "* ENABLED QRESYNC\r\nTAG OK\r\n")
