@@ -244,7 +244,13 @@ async fn took(
     let mut uids: Vec<Option<u32>> = taken.iter().map(|(_, uid)| *uid).collect();
     if uids.contains(&None) {
         // Without UIDPLUS they are the new ones with these bytes.
-        let found = since(target, target_uidnext).await?;
+        let mut found = since(target, target_uidnext).await?;
+        if found.len() > taken.len() {
+            // One with the same bytes may be the copy of another.
+            let mut copies = HashSet::new();
+            state.messages(at, |_, record| copies.extend(record.outcome.copy()))?;
+            found.retain(|one| !copies.contains(&one.uid));
+        }
         let wanted: Vec<Known> = taken.iter().map(|(message, _)| message.known).collect();
         uids = assign(&wanted, found);
     }

@@ -92,6 +92,13 @@ pub fn failure(error: &Error) -> Failure {
     }
 }
 
+/// No later message has a lower UID than this, where these are there: without UIDPLUS nothing else
+/// tells what an APPEND has moved on.
+fn behind(uids: &UidSet) -> u32 {
+    let last = uids.ranges().last().map_or(0, |(_, last)| last);
+    last.saturating_add(1)
+}
+
 /// A batch has 6 MiB at most; a server that is busy with one makes messages of it meanwhile.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -161,7 +168,9 @@ impl Target for ImapTarget<'_> {
         // Courier tells of new messages only when asked.
         self.session.noop().await.map_err(|error| failure(&error))?;
         let uids = self.session.uids(first, last).await;
-        uids.map_err(|error| failure(&error))
+        let uids = uids.map_err(|error| failure(&error))?;
+        self.uidnext = self.uidnext.max(behind(&uids));
+        Ok(uids)
     }
 
     async fn identities(&mut self, uids: &UidSet) -> Result<Vec<Found>, Failure> {
@@ -194,9 +203,7 @@ impl Folder for ImapTarget<'_> {
             // RFC 3501 did not ask for UIDNEXT from the start.
             None => {
                 let uids = self.session.uids(1, u32::MAX).await;
-                let uids = uids.map_err(|error| failure(&error))?;
-                let last = uids.ranges().last().map_or(0, |(_, last)| last);
-                last.saturating_add(1)
+                behind(&uids.map_err(|error| failure(&error))?)
             }
         };
         let opened = Opened {
@@ -281,6 +288,12 @@ mod tests {
             detail: "reset".into(),
         };
         assert_eq!(kind(reset), "lost");
+    }
+
+    #[test]
+    fn the_next_uid_is_behind_all_that_are_there() {
+        assert_eq!(behind(&UidSet::new()), 1);
+        assert_eq!(behind(&[3, 9, 4].into_iter().collect()), 10);
     }
 
     #[test]

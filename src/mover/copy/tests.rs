@@ -28,6 +28,8 @@ struct Server {
     /// Whether a batch is taken whole or not at all.
     whole: bool,
     fates: VecDeque<Fate>,
+    /// UIDNEXT of some time ago, where that is what it tells.
+    stale: Option<u32>,
 }
 
 impl Server {
@@ -38,6 +40,7 @@ impl Server {
             uidplus,
             whole: true,
             fates: fates.into(),
+            stale: None,
         }
     }
 
@@ -63,7 +66,7 @@ impl Target for Server {
     }
 
     async fn uidnext(&mut self) -> Result<u32, Failure> {
-        Ok(self.next())
+        Ok(self.stale.unwrap_or_else(|| self.next()))
     }
 
     async fn append(&mut self, batch: &[Message]) -> Vec<Result<Option<u32>, Failure>> {
@@ -212,6 +215,24 @@ fn a_lost_reply_is_found_and_not_sent_again() {
             target_uid: Some(3)
         }
     );
+}
+
+#[test]
+fn two_messages_of_the_same_bytes_never_have_one_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::open(directory.path()).unwrap();
+    let mut server = Server::new(false, Vec::new());
+    server.stale = Some(2);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let source = [message(1, 1), message(2, 1)];
+    runtime
+        .block_on(run(&state, &mut server, &source, 1))
+        .unwrap();
+    let copy = |uid| state.message(INBOX, uid).unwrap().unwrap().outcome.copy();
+    assert_eq!((copy(1), copy(2)), (Some(2), Some(3)));
 }
 
 #[test]
