@@ -275,7 +275,7 @@ impl Mover {
     ) -> Result<(), Stop> {
         task.meter.doing(Doing::Listing);
         let (mut source, mut target) = self.connect(&task.account).await?;
-        let (pairs, left, _) = self.list(&mut source, &mut target, &task.account).await?;
+        let (mut pairs, left, _) = self.list(&mut source, &mut target, &task.account).await?;
         report.left = left;
         report.renamed = renamed(&pairs);
         let total = extent(&pairs);
@@ -296,7 +296,7 @@ impl Mover {
         let is_done = |pair: &&Pair| done.contains(pair.source.name.raw());
         task.meter
             .expect(total, extent(pairs.iter().filter(is_done)));
-        make(&pairs, &mut target).await?;
+        make(&mut pairs, &mut target).await?;
         let ways = pairs
             .into_iter()
             .filter(|pair| !done.contains(pair.source.name.raw()));
@@ -401,8 +401,8 @@ pub async fn side(session: &mut Session, figures: Figures) -> Result<(Side, Name
 }
 
 /// Makes the folders that the target does not have, and subscribes to those that the user is
-/// subscribed to. One that is refused is noticed when it is opened.
-async fn make(pairs: &[Pair], target: &mut Session) -> Result<(), Failure> {
+/// subscribed to. One that is refused is noticed when it is opened, and why is kept for then.
+async fn make(pairs: &mut [Pair], target: &mut Session) -> Result<(), Failure> {
     let there = |pair: &Pair| {
         let existing = pair.existing.as_ref();
         existing.is_some_and(imap::Folder::is_selectable)
@@ -411,14 +411,19 @@ async fn make(pairs: &[Pair], target: &mut Session) -> Result<(), Failure> {
         let there = pair.existing.as_ref().is_some_and(|there| there.subscribed);
         pair.source.subscribed && !there
     };
-    let names = |these: &dyn Fn(&Pair) -> bool| -> Vec<Name> {
-        let these = pairs.iter().filter(|pair| these(pair));
-        these.map(|pair| pair.target.clone()).collect()
-    };
-    let missing = names(&|pair| !there(pair));
-    let unsubscribed = names(&wanted);
-    let made = target.create_all(&missing).await;
-    made.map_err(|error| failure(&error))?;
+    let unsubscribed = pairs.iter().filter(|pair| wanted(pair));
+    let unsubscribed: Vec<Name> = unsubscribed.map(|pair| pair.target.clone()).collect();
+    let missing: Vec<&mut Pair> = pairs.iter_mut().filter(|pair| !there(pair)).collect();
+    let names: Vec<Name> = missing.iter().map(|pair| pair.target.clone()).collect();
+    let made = target.create_all(&names).await;
+    let made = made.map_err(|error| failure(&error))?;
+    for (pair, made) in missing.into_iter().zip(made) {
+        let Err(error) = made else { continue };
+        if error.is_throttling() {
+            return Err(failure(&error));
+        }
+        pair.not_made = Some(error.to_string());
+    }
     // A folder that is there without a subscription is better than none.
     let subscribed = target.subscribe_all(&unsubscribed).await;
     subscribed.map_err(|error| failure(&error))?;

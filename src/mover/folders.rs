@@ -94,6 +94,8 @@ pub struct Pair {
     pub existing: Option<Folder>,
     /// What a person should know.
     pub mapped: Mapped,
+    /// The target's words, where it refused to make the folder.
+    pub not_made: Option<String>,
 }
 
 impl Pair {
@@ -269,6 +271,7 @@ pub fn pairs(
                     shown: mapped.parts.join("/"),
                     existing,
                     mapped,
+                    not_made: None,
                 });
             }
             Err(Left::Excluded) => {}

@@ -143,6 +143,7 @@ impl Lane {
             ImapSource::open(source, name, uidvalidity, &self.mover.directory),
             pass::Folder::open(&mut target),
         );
+        let opened = opened.map_err(|failure| because(failure, pair.not_made.as_deref()));
         let (mut source, opened) = (source?, opened?);
         let course = Course {
             gauge,
@@ -168,5 +169,34 @@ impl Lane {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Pair>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder that the target refuses to open after it has refused to make it: why that was says
+/// more.
+fn because(failure: Failure, not_made: Option<&str>) -> Failure {
+    match (failure, not_made) {
+        (Failure::Refused { .. }, Some(why)) => Failure::Refused { reply: why.into() },
+        (failure, _) => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mover::copy::lost;
+
+    #[test]
+    fn a_folder_that_was_not_made_fails_with_the_words_of_its_making() {
+        let refused = |reply: &str| Failure::Refused {
+            reply: reply.into(),
+        };
+        let gone = refused("no such folder");
+        assert_eq!(
+            because(gone.clone(), Some("forbidden")),
+            refused("forbidden")
+        );
+        assert_eq!(because(gone.clone(), None), gone);
+        assert_eq!(because(lost("reset"), Some("forbidden")), lost("reset"));
     }
 }

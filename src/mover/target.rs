@@ -92,6 +92,17 @@ pub fn failure(error: &Error) -> Failure {
     }
 }
 
+/// What an error of the opening means: a folder that is not there was not made just before, and
+/// is not made by a new login.
+fn not_opened(error: &Error) -> Failure {
+    match error.code() {
+        Some(Code::TryCreate | Code::NonExistent) if !error.is_fatal() => Failure::Refused {
+            reply: error.to_string(),
+        },
+        _ => failure(error),
+    }
+}
+
 /// No later message has a lower UID than this, where these are there: without UIDPLUS nothing else
 /// tells what an APPEND has moved on.
 fn behind(uids: &UidSet) -> u32 {
@@ -190,7 +201,7 @@ impl Target for ImapTarget<'_> {
 impl Folder for ImapTarget<'_> {
     async fn open(&mut self) -> Result<Opened, Failure> {
         let selected = self.session.select(self.name).await;
-        let selected = selected.map_err(|error| failure(&error))?;
+        let selected = selected.map_err(|error| not_opened(&error))?;
         if selected.read_only {
             return Err(Failure::Refused {
                 reply: "the folder can only be read".into(),
@@ -282,6 +293,10 @@ mod tests {
             (no("gone", Some(Code::TryCreate)), "lost"),
         ] {
             assert_eq!(kind(error.clone()), expected, "{error}");
+        }
+        for code in [Code::TryCreate, Code::NonExistent] {
+            let refused = not_opened(&no("no such folder", Some(code)));
+            assert!(matches!(refused, Failure::Refused { .. }), "{refused}");
         }
         let reset = Error::Lost {
             during: "APPEND",
