@@ -1,7 +1,8 @@
 //! The course of a domain: its phase, what a release of it waits for, and what operators'
 //! orders make of them. Pure: it is given the time, and what the backlog begins with.
 
-use super::{Canary, DomainCommand, Gate, Phase};
+use super::{Canary, DomainCommand, DomainStatus, Gate, Ledger, Phase};
+use crate::config::LoadSet;
 use serde::{Deserialize, Serialize};
 
 /// Where a domain stands. Kept on disk as it is here.
@@ -35,6 +36,31 @@ impl Course {
             to: None,
             canary: None,
             gate: Gate::Open,
+        }
+    }
+
+    /// As it is shown, with what else is known of its domain.
+    #[must_use]
+    pub fn status(
+        &self,
+        name: &str,
+        load: LoadSet,
+        last_arrival_ms: u64,
+        ledger: Ledger,
+    ) -> DomainStatus {
+        let course = self.clone();
+        DomainStatus {
+            name: name.to_owned(),
+            phase: course.phase,
+            phase_since_ms: course.phase_since_ms,
+            paused: course.paused,
+            then: course.then,
+            to: course.to,
+            canary: course.canary,
+            gate: course.gate,
+            load,
+            last_arrival_ms,
+            ledger,
         }
     }
 

@@ -37,6 +37,15 @@ impl Scene {
         Publisher::start(self.spool.path(), &self.accounts, 1).unwrap()
     }
 
+    /// A run over which bob has converged at 61 s.
+    fn converged(&self) -> (Task, Publisher) {
+        let (bob, mut publisher) = (self.task(0), self.start());
+        publisher
+            .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
+            .unwrap();
+        (bob, publisher)
+    }
+
     fn task(&self, place: usize) -> Task {
         Task::new(self.accounts[place].clone())
     }
@@ -116,11 +125,7 @@ fn an_account_converges_on_its_own_and_all_when_the_last_has() {
 #[test]
 fn a_later_hold_is_answered_by_a_later_verdict() {
     let scene = Scene::new();
-    let bob = scene.task(0);
-    let mut publisher = scene.start();
-    publisher
-        .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
-        .unwrap();
+    let (bob, mut publisher) = scene.converged();
     let later = Rule {
         hold_began_ms: Some(80_000),
         ..RULE
@@ -160,11 +165,7 @@ fn an_account_with_mail_in_a_folder_that_is_not_copied_does_not_converge() {
 #[test]
 fn the_next_run_keeps_a_verdict_until_there_is_something_new() {
     let scene = Scene::new();
-    let bob = scene.task(0);
-    let mut publisher = scene.start();
-    publisher
-        .ended(&quiet("bob", 60_000), &bob, RULE, 61_000)
-        .unwrap();
+    let (bob, _) = scene.converged();
     bob.meter.begin();
     let whole = Extent {
         folders: 1,

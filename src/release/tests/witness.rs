@@ -204,12 +204,9 @@ impl World {
     }
 }
 
-/// It would be resent, and be there twice, although the destination could tell.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_look_that_was_cut_off_decides_nothing() {
-    let peer = Peer::start(|_, _| Act::Usual).await;
-    let witness = Arc::new(Looks::default());
-    let (world, id) = world(&peer, InDoubtPolicy::Resend, witness.clone()).await;
+/// A world that looks for a message which was delivered and rewound.
+async fn looking(peer: &Peer, witness: Arc<Looks>) -> (World, QueueId) {
+    let (world, id) = world(peer, InDoubtPolicy::Resend, witness.clone()).await;
     world.drained().await;
     world.command(DomainCommand::Hold).await;
     world.rewind(&[id]).await;
@@ -217,6 +214,15 @@ async fn a_look_that_was_cut_off_decides_nothing() {
     world
         .until("asked", |_| witness.asked.load(Ordering::SeqCst) > 0)
         .await;
+    (world, id)
+}
+
+/// It would be resent, and be there twice, although the destination could tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_was_cut_off_decides_nothing() {
+    let peer = Peer::start(|_, _| Act::Usual).await;
+    let witness = Arc::new(Looks::default());
+    let (world, id) = looking(&peer, witness).await;
     let reason = "lunch".to_owned();
     world.command(DomainCommand::Pause { reason }).await;
     world.stopped().await;
@@ -261,14 +267,7 @@ async fn a_look_that_panics_keeps_no_release_from_stopping() {
         panics: true,
         ..Looks::default()
     });
-    let (world, id) = world(&peer, InDoubtPolicy::Resend, witness.clone()).await;
-    world.drained().await;
-    world.command(DomainCommand::Hold).await;
-    world.rewind(&[id]).await;
-    world.release().await;
-    world
-        .until("asked", |_| witness.asked.load(Ordering::SeqCst) > 0)
-        .await;
+    let (world, _) = looking(&peer, witness).await;
     world.command(DomainCommand::Hold).await;
     world.stopped().await;
 }

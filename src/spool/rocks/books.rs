@@ -212,20 +212,9 @@ impl Books {
     }
 
     fn shown(&self, number: DomainNumber, name: &str, record: &DomainRecord) -> DomainStatus {
-        let course = record.course.clone();
-        DomainStatus {
-            name: name.to_owned(),
-            phase: course.phase,
-            phase_since_ms: course.phase_since_ms,
-            paused: course.paused,
-            then: course.then,
-            to: course.to,
-            canary: course.canary,
-            gate: course.gate,
-            load: self.loads.get(&number).copied().unwrap_or_default(),
-            last_arrival_ms: record.last_arrival_ms,
-            ledger: record.ledger,
-        }
+        let load = self.loads.get(&number).copied().unwrap_or_default();
+        let course = &record.course;
+        course.status(name, load, record.last_arrival_ms, record.ledger)
     }
 }
 

@@ -256,20 +256,7 @@ impl Disk {
 
 impl Books {
     fn status(&self) -> DomainStatus {
-        let course = self.course.clone();
-        DomainStatus {
-            name: self.domain.clone(),
-            phase: course.phase,
-            phase_since_ms: course.phase_since_ms,
-            paused: course.paused,
-            then: course.then,
-            to: course.to,
-            canary: course.canary,
-            gate: course.gate,
-            load: self.load,
-            last_arrival_ms: 0,
-            ledger: self.ledger,
-        }
+        self.course.status(&self.domain, self.load, 0, self.ledger)
     }
 
     /// The first messages of the backlog.
